@@ -1,0 +1,372 @@
+"""Every document of the ledger, each defined here and nowhere else.
+
+Times that end in ``_at`` (and ``deadline``) are Unix seconds in UTC; durations end in ``_seconds``. ``extra`` holds
+the fields that a newer
+version wrote and this one does not know; they are written back untouched.
+
+A *node* is named by its instance id (``i-0abc…`` on AWS). Its folder under ``nodes/`` is the fleet's ``node_prefix``
+followed by that id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Mapping, Optional, Tuple
+
+INTERRUPTION, REBALANCE, SCALE_IN, DRAIN = "interruption", "rebalance", "scale-in", "drain"
+NOTICE_KINDS = (INTERRUPTION, REBALANCE, SCALE_IN, DRAIN)
+"""Kinds of notice. All but ``rebalance`` mean that the node *will* go."""
+
+
+def notice_id(node: str, kind: str) -> str:
+    """Return the id at which all words about one node meet: its events, its agent's report, signals, redeliveries.
+
+    A node has at most two: one for a rebalance recommendation and one for leaving, because the second one asks for
+    another save.
+    """
+    return f"{node}:{REBALANCE if kind == REBALANCE else 'leaving'}"
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """Which fallback policy decides how many on-demand nodes a shortfall is worth, and its settings."""
+
+    name: str = "mirror"
+    """``never``, ``mirror`` or ``patient``."""
+    wait_seconds: float = 600.0
+    """``patient`` only: how long a shortfall must last before on-demand is bought for it."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FleetSpec:
+    """``fleets/<fleet>/spec.json``: what the user wants. Written by Pulumi only."""
+
+    VERSION: ClassVar[int] = 1
+
+    fleet: str
+    incarnation: str
+    """Random per creation of the fleet (AWS: the unique id of the node role). Objects of another incarnation are
+    ignored."""
+    cloud: str
+    region: str
+    target: int
+    """Nodes wanted, base included."""
+    base: int
+    """Of these, nodes that are always on-demand."""
+    maximum: int
+    """Most on-demand nodes that the fleet may ever hold, base included."""
+    spot_group: str
+    backup_group: str
+    node_prefix: str = ""
+    """What precedes the instance id in the name of a node's folder (AWS: ``<role id>:``, which IAM fills in as
+    ``aws:userid``)."""
+    gang: str = "none"
+    policy: PolicySpec = field(default_factory=PolicySpec)
+    on_rebalance: str = "checkpoint"
+    on_update: str = "next-run"
+    command_version: str = ""
+    """Version of the launch template that new nodes start from."""
+    checkpoint_uri: str = ""
+    notice_seconds: float = 120.0
+    """From an interruption warning to the reclaim."""
+    hook_seconds: float = 600.0
+    """Timeout of the terminate hook: the longest that a scale-in or a drain waits for a confirmed checkpoint."""
+    boot_grace_seconds: float = 600.0
+    """How long a node that has never reported is taken for serving."""
+    report_seconds: float = 30.0
+    """How often an agent reports; a node whose last report is older than three of these does not serve."""
+    launch_grace_seconds: float = 60.0
+    """How long spot instances that were asked for, and neither lost nor refused, may take to appear before on-demand
+    is bought."""
+    hysteresis_seconds: float = 300.0
+    """How long spot must have been back at strength before on-demand nodes are drained."""
+    linger_seconds: float = 300.0
+    """How long nodes are kept after the job finished or failed."""
+    save_gap_seconds: float = 60.0
+    """A notice that arrives within this time of a whole checkpoint joins it."""
+    rebalance_expiry_seconds: float = 1200.0
+    """A rebalance recommendation that no interruption follows is forgotten after this time."""
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def spot_target(self) -> int:
+        """Nodes that the spot group should hold."""
+        return self.target - self.base
+
+    @property
+    def report_stale_seconds(self) -> float:
+        """Age of the last report from which on a node counts as silent."""
+        return 3 * self.report_seconds
+
+
+@dataclass(frozen=True)
+class NoticeRecord:
+    """What the responder knows and has done about one node that was noticed."""
+
+    notice_id: str
+    kind: str
+    group: str
+    """``spot`` or ``backup``."""
+    event_at: float
+    """When the cloud (or the node) said so."""
+    heard_at: float
+    """When the responder first knew."""
+    deadline: Optional[float] = None
+    """When the node goes; ``None`` while nothing says that it will."""
+    stage: str = "sending"
+    """``sending`` → ``signalled`` → ``ended``. ``sending`` that is older than a few seconds is sent again."""
+    signalled_at: Optional[float] = None
+    confirmed_step: Optional[int] = None
+    hook: str = ""
+    """Name of the lifecycle hook that waits for this node, if one does."""
+    ended_at: Optional[float] = None
+    drill: bool = False
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """Launches of one class of failure (``capacity``, ``quota``, ``configuration``)."""
+
+    count: int
+    last_at: float
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """When a node was first and last seen in a group: boot grace, spell lengths and cost are computed from it."""
+
+    group: str
+    first_at: float
+    last_at: float
+
+
+@dataclass(frozen=True)
+class FleetLedger:
+    """``fleets/<fleet>/ledger.json``: what the responder remembers.
+
+    Written by the responder only, by compare-and-swap.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    fleet: str
+    incarnation: str
+    revision: int = 0
+    """Rises with every write, so that equal bodies never have equal ETags."""
+    notices: Mapping[str, NoticeRecord] = field(default_factory=dict)
+    """By node. At most one record a node: a later, graver kind replaces an earlier one and only tightens its
+    deadline."""
+    failures: Mapping[str, FailureRecord] = field(default_factory=dict)
+    seen: Mapping[str, NodeSeen] = field(default_factory=dict)
+    shortfall_since: Optional[float] = None
+    surplus_since: Optional[float] = None
+    """Since when spot has been at strength while on-demand above the base is still held."""
+    spot_desired: Optional[int] = None
+    backup_desired: Optional[int] = None
+    job_state: str = "running"
+    job_ended_at: Optional[float] = None
+    spot_node_seconds: float = 0.0
+    on_demand_node_seconds: float = 0.0
+    accounted_at: Optional[float] = None
+    ticked_at: Optional[float] = None
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One order to save now, for one node."""
+
+    notice_id: str
+    node: str
+    kind: str
+    at: float
+    deadline: Optional[float] = None
+    drill: bool = False
+
+
+@dataclass(frozen=True)
+class SignalBoard:
+    """``fleets/<fleet>/signal.json``: the newest signals. Agents re-read it with a conditional GET."""
+
+    VERSION: ClassVar[int] = 1
+
+    fleet: str
+    incarnation: str
+    revision: int
+    signals: Tuple[Signal, ...] = ()
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One node of a generation, in rank order."""
+
+    node: str
+    boot_id: str
+    address: str
+    processes: int = 1
+    on_demand: bool = False
+
+
+@dataclass(frozen=True)
+class Generation:
+    """``fleets/<fleet>/job/generation.json``: who runs the job now. Written by any live member, by compare-and-swap."""
+
+    VERSION: ClassVar[int] = 1
+
+    fleet: str
+    incarnation: str
+    number: int
+    state: str
+    """``forming``, ``running``, ``ending`` (free to be taken over) or ``finished``."""
+    members: Tuple[Member, ...] = ()
+    beat: int = 0
+    """Rises while the members live; a reader times it with its own monotonic clock."""
+    master: str = ""
+    port: int = 0
+    rendezvous_id: str = ""
+    stop_step: Optional[int] = None
+    reason: str = ""
+    """Why the generation ended: ``notice``, ``crash``, ``lost`` (its members fell silent), ``finished`` or
+    ``failed``."""
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``fleets/<fleet>/job/progress.json``: how far the job is.
+
+    Written by the agent of rank 0, fenced by the generation.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    fleet: str
+    incarnation: str
+    generation: int
+    node: str
+    at: float
+    state: str = "running"
+    """``running``, ``finished`` or ``failed``."""
+    step: Optional[int] = None
+    total: Optional[int] = None
+    steps_per_second: Optional[float] = None
+    published_step: Optional[int] = None
+    """Step of the last whole checkpoint."""
+    published_at: Optional[float] = None
+    save_seconds_p95: Optional[float] = None
+    exit_code: Optional[int] = None
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeNotice:
+    """``fleets/<fleet>/nodes/<node>/notice.json``: what the node's agent has heard. Believed about that node only."""
+
+    VERSION: ClassVar[int] = 1
+
+    fleet: str
+    incarnation: str
+    node: str
+    notice_id: str
+    kind: str
+    heard_at: float
+    deadline: Optional[float] = None
+    source: str = ""
+    """``imds``, ``signal``, ``command`` or ``socket``: where the agent heard it first."""
+    drill: bool = False
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """``fleets/<fleet>/nodes/<node>/report.json``: sign of life, and what the node has done.
+
+    Believed about that node only.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    fleet: str
+    incarnation: str
+    node: str
+    boot_id: str
+    at: float
+    generation: Optional[int] = None
+    """The generation that the node is a member of, ``None`` for a spare."""
+    notice_id: str = ""
+    confirmed_step: Optional[int] = None
+    confirmed_at: Optional[float] = None
+    """When the whole checkpoint for ``notice_id`` (or the fact that there is nothing to save) was confirmed."""
+    exit_code: Optional[int] = None
+    exit_reason: str = ""
+    restarts: int = 0
+    command_version: str = ""
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Members:
+    """``members.json``: which fleet an instance belongs to.
+
+    Written by the responder, so that a foreign event costs one read.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    revision: int = 0
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Instance id to fleet."""
+    fleets: Tuple[str, ...] = ()
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object of a checkpoint; parts are never overwritten."""
+
+    name: str
+    key: str
+    """Relative to the checkpoint URI."""
+    bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifests/…json`` under a checkpoint URI: the parts of one whole checkpoint."""
+
+    VERSION: ClassVar[int] = 1
+
+    generation: int
+    step: int
+    at: float
+    parts: Tuple[Part, ...]
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Head:
+    """``head.json`` under a checkpoint URI: what is latest, and which generation alone may change it."""
+
+    VERSION: ClassVar[int] = 1
+
+    generation: int
+    step: Optional[int] = None
+    manifest: Optional[str] = None
+    previous: Optional[str] = None
+    """Key of the manifest before this one: what ``load`` falls back to."""
+    revision: int = 0
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,208 @@
+"""A board in an S3 bucket, on the standard library.
+
+Conditional writes are S3's own: ``If-None-Match: *`` and ``If-Match: <etag>``. 412 means that somebody else was
+first; 409, that somebody
+else is writing right now: both mean that this write is lost (Amazon S3 User Guide, "How to prevent object overwrites
+with conditional writes").
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import xml.etree.ElementTree as ET
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Dict, Iterator, Mapping, Optional, Tuple, Union
+from urllib.parse import unquote
+
+from spotkeeper_ledger.board import ABSENT, ANY, BoardError, Conflict, Denied, Entry, Expected, Stored, Unavailable
+from spotkeeper_ledger.credentials import CredentialSource
+from spotkeeper_ledger.http import Http, Response
+from spotkeeper_ledger.imds import InstanceMetadata
+from spotkeeper_ledger.sigv4 import sign, uri_encode
+
+_OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _FAILED, _TOO_MANY = 401, 403, 404, 409, 412, 429
+_FAULT = 500
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 0.4
+
+
+class S3Board:
+    """Objects of one bucket, below an optional prefix.
+
+    Args:
+        bucket: its name.
+        prefix: what precedes every key, without a slash at the end; default none.
+        timeout: seconds that one call may take in all, retries of throttled requests and faults included.
+        region: default ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then what the metadata service says.
+        credentials: default environment, then instance role.
+
+    ``AWS_ENDPOINT_URL_S3`` and ``AWS_ENDPOINT_URL`` are honoured, as in AWS's own clients.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        timeout: float = 2.0,
+        region: Optional[str] = None,
+        credentials: Optional[CredentialSource] = None,
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._timeout = timeout
+        self._region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _own_region()
+        self._credentials = credentials or CredentialSource()
+        base, self._root = _address(bucket, self._region)
+        self._base = base
+        self._http = Http(base, timeout)
+
+    def read(self, key: str) -> Optional[Stored]:
+        """Return the object, or ``None`` where there is none."""
+        response = self._call("GET", self._target(key))
+        return None if response.status == _NOT_FOUND else _stored(response)
+
+    def read_changed(self, key: str, version: str) -> Optional[Stored]:
+        """Return the object if its version is no longer ``version``, else ``None`` (also where it is gone)."""
+        response = self._call("GET", self._target(key), {"If-None-Match": version})
+        return None if response.status in (_NOT_MODIFIED, _NOT_FOUND) else _stored(response)
+
+    def write(self, key: str, body: bytes, *, expect: Expected) -> str:
+        """Write ``body`` if the object is at version ``expect``; raises :class:`Conflict` where it is not.
+
+        One request, so at most 5 GB. Where the answer to a first try was lost, the second one may find that the first
+        one won.
+        """
+        headers: Dict[str, str] = {}
+        if expect is ABSENT:
+            headers["If-None-Match"] = "*"
+        elif expect is not ANY:
+            headers["If-Match"] = str(expect)
+        response = self._call("PUT", self._target(key), headers, body)
+        if response.status == _OK:
+            return response.headers["etag"]
+        if response.retried:
+            found = self.read(key)
+            if found is not None and found.body == body:
+                return found.version
+        raise Conflict(f"{key}: expected {expect or 'no object'}, somebody else wrote first")
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Every object whose key starts with ``prefix``, in key order."""
+        for page in self._pages(prefix, delimiter=""):
+            for item in page.findall("{*}Contents"):
+                yield Entry(
+                    key=unquote(_text(item, "Key"))[len(self._prefix) :],
+                    version=_text(item, "ETag"),
+                    bytes=int(_text(item, "Size")),
+                    modified_at=datetime.fromisoformat(_text(item, "LastModified").replace("Z", "+00:00")).timestamp(),
+                )
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Names of the folders directly below ``prefix``, which ends in ``/``."""
+        for page in self._pages(prefix, delimiter="/"):
+            for item in page.findall("{*}CommonPrefixes"):
+                yield PurePosixPath(unquote(_text(item, "Prefix"))).name
+
+    def delete(self, key: str) -> None:
+        """Delete the object; one that is not there is no error."""
+        self._call("DELETE", self._target(key))
+
+    def _pages(self, prefix: str, delimiter: str) -> Iterator[ET.Element]:
+        token = ""
+        while True:
+            query = {"list-type": "2", "encoding-type": "url", "prefix": self._prefix + prefix}
+            if delimiter:
+                query["delimiter"] = delimiter
+            if token:
+                query["continuation-token"] = token
+            text = "&".join(f"{name}={uri_encode(value)}" for name, value in sorted(query.items()))
+            response = self._call("GET", f"{self._root or '/'}?{text}")
+            if response.status != _OK:
+                raise Unavailable(f"listing {prefix}: no bucket {self._bucket}")
+            try:
+                page = ET.fromstring(response.body)  # noqa: S314 - the answer of the service we authenticated to
+            except ET.ParseError as error:
+                raise Unavailable(f"listing {prefix}: {error}") from None
+            yield page
+            token = page.findtext("{*}NextContinuationToken") or ""
+            if not token:
+                return
+
+    def _target(self, key: str) -> str:
+        return f"{self._root}/{uri_encode(self._prefix + key, keep_slash=True)}"
+
+    def _call(
+        self, method: str, target: str, headers: Optional[Mapping[str, str]] = None, body: bytes = b""
+    ) -> Response:
+        """Send the request, again after a throttle or a fault while time is left; raise what no caller can handle."""
+        deadline = time.monotonic() + self._timeout
+        pause, tries = _FIRST_PAUSE, 0
+        while True:
+            outcome = self._try(method, target, headers or {}, body, deadline)
+            tries += 1
+            if isinstance(outcome, Response):
+                retried = outcome.retried or tries > 1
+                return Response(outcome.status, outcome.headers, outcome.body, retried)
+            wait = pause * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, keeps no secret
+            if time.monotonic() + wait >= deadline:
+                raise outcome
+            time.sleep(wait)
+            pause = min(2 * pause, _LAST_PAUSE)
+
+    def _try(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, deadline: float
+    ) -> Union[Response, BoardError]:
+        signed = sign(
+            method, self._base + target, headers, body, self._credentials.get(), self._region, "s3", time.time()
+        )
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return Unavailable(f"{method} {self._bucket}: no answer within {self._timeout} s")
+        try:
+            response = self._http.request(method, target, signed, body, timeout=left)
+        except Unavailable as error:
+            return error
+        if response.status in (_UNAUTHORIZED, _FORBIDDEN):
+            raise Denied(f"{method} {self._bucket}{target.split('?', maxsplit=1)[0]}: {_error_code(response)}")
+        if response.status >= _FAULT or response.status == _TOO_MANY:
+            return Unavailable(f"{method} {self._bucket}: status {response.status} {_error_code(response)}")
+        known = (_OK, _NO_CONTENT, _NOT_MODIFIED, _NOT_FOUND, _CONFLICT, _FAILED)
+        if response.status not in known or (response.status == _NOT_FOUND and _error_code(response) == "NoSuchBucket"):
+            raise Unavailable(f"{method} {self._bucket}: status {response.status} {_error_code(response)}")
+        return response
+
+
+def _address(bucket: str, region: str) -> Tuple[str, str]:
+    """Return the server's URL and the path that precedes every key."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        return endpoint.rstrip("/"), f"/{bucket}"
+    domain = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+    # The wildcard certificate does not cover a name with dots in it.
+    return (f"https://{domain}", f"/{bucket}") if "." in bucket else (f"https://{bucket}.{domain}", "")
+
+
+def _own_region() -> str:
+    region = InstanceMetadata().get("placement/region")
+    if not region:
+        raise Unavailable("no region: set AWS_REGION")
+    return region
+
+
+def _stored(response: Response) -> Stored:
+    return Stored(response.body, response.headers["etag"])
+
+
+def _text(item: ET.Element, name: str) -> str:
+    return item.findtext(f"{{*}}{name}") or ""
+
+
+def _error_code(response: Response) -> str:
+    try:
+        return ET.fromstring(response.body).findtext("Code") or ""  # noqa: S314 - as above
+    except ET.ParseError:
+        return ""

@@ -1,0 +1,113 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotkeeper_ledger import (
+    FleetLedger,
+    FleetSpec,
+    Generation,
+    MalformedDocument,
+    NodeNotice,
+    NoticeRecord,
+    SignalBoard,
+    dump,
+    load,
+)
+
+SPEC = {
+    "fleet": "vision-prod-resnet",
+    "incarnation": "AROA1",
+    "cloud": "aws",
+    "region": "eu-west-1",
+    "target": 4.0,
+    "base": 1,
+    "maximum": 4,
+    "spot_group": "s",
+    "backup_group": "b",
+}
+
+
+def as_bytes(**changes: object) -> bytes:
+    return json.dumps({**SPEC, **changes}).encode()
+
+
+def test_whole_floats_are_whole_numbers_because_pulumi_has_no_others() -> None:
+    assert load(FleetSpec, as_bytes()).target == 4
+    assert isinstance(load(FleetSpec, as_bytes()).target, int)
+
+
+def test_unknown_fields_survive_a_round_trip() -> None:
+    newer = load(FleetSpec, as_bytes(job={"deadline_at": 12}))
+    assert json.loads(dump(newer))["job"] == {"deadline_at": 12}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (as_bytes(target=1.5), "FleetSpec.target"),
+        (as_bytes(target=True), "FleetSpec.target"),
+        (as_bytes(fleet=7), "FleetSpec.fleet"),
+        (as_bytes(policy="mirror"), "FleetSpec.policy"),
+        (as_bytes(policy={"name": 1}), "FleetSpec.policy.name"),
+        (as_bytes(version=2), "FleetSpec.version"),
+        (as_bytes(notice_seconds=float("inf")), "FleetSpec.notice_seconds"),
+        (b"[]", "FleetSpec"),
+        (b"{", "FleetSpec"),
+        (b"\xff\xfe", "FleetSpec"),
+        (b"[" * 100_000, "FleetSpec"),
+        (b"{}", "FleetSpec.fleet: missing"),
+    ],
+)
+def test_a_malformed_document_is_refused_with_the_place(body: bytes, path: str) -> None:
+    with pytest.raises(MalformedDocument, match=path.replace(".", r"\.")):
+        load(FleetSpec, body)
+
+
+def test_an_oversized_document_is_refused_unread() -> None:
+    with pytest.raises(MalformedDocument, match="expected at most 10"):
+        load(FleetSpec, as_bytes(), max_bytes=10)
+
+
+def test_a_long_value_is_shown_short() -> None:
+    with pytest.raises(MalformedDocument) as refused:
+        load(FleetSpec, as_bytes(target="x" * 10_000))
+    assert len(str(refused.value)) < 200
+
+
+records = st.builds(
+    NoticeRecord,
+    notice_id=st.text(),
+    kind=st.sampled_from(["interruption", "drain"]),
+    group=st.just("spot"),
+    event_at=st.floats(0, 2e9),
+    heard_at=st.floats(0, 2e9),
+    deadline=st.none() | st.floats(0, 2e9),
+    confirmed_step=st.none() | st.integers(0, 10**9),
+    drill=st.booleans(),
+)
+ledgers = st.builds(
+    FleetLedger,
+    fleet=st.text(),
+    incarnation=st.text(),
+    revision=st.integers(0, 10**9),
+    notices=st.dictionaries(st.text(), records, max_size=5),
+)
+
+
+@given(ledgers)
+def test_what_is_written_is_what_is_read(ledger: FleetLedger) -> None:
+    assert load(FleetLedger, dump(ledger)) == ledger
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(st.none() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)).map(
+        lambda x: json.dumps(x).encode()
+    )
+)
+def test_any_bytes_are_a_document_or_one_clear_error(body: bytes) -> None:
+    for kind in (FleetSpec, SignalBoard, Generation, NodeNotice):
+        with pytest.raises(MalformedDocument, match=kind.__name__):
+            load(kind, body)
