@@ -1,0 +1,139 @@
+"""The code that components ship: the responder's function and the agent, each built the same on every machine.
+
+Every file is named here, so that nothing else in a folder (byte code, an editor's copy) can change a digest, and line
+ends are made equal. A test holds the lists against the folders.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+import pulumi
+
+LEDGER_FILES = (
+    "__init__.py",
+    "board.py",
+    "codec.py",
+    "credentials.py",
+    "documents.py",
+    "folder.py",
+    "http.py",
+    "imds.py",
+    "keys.py",
+    "open.py",
+    "run_dir.py",
+    "s3.py",
+    "sigv4.py",
+)
+AGENT_FILES = (
+    "__init__.py",
+    "__main__.py",
+    "agent.py",
+    "cli.py",
+    "config.py",
+    "desk.py",
+    "exits.py",
+    "hook.py",
+    "job.py",
+    "keeper.py",
+    "lease.py",
+    "logs.py",
+    "node.py",
+    "notices.py",
+    "outbox.py",
+    "progress.py",
+    "reporter.py",
+    "run.py",
+    "runner.py",
+    "server.py",
+    "sources.py",
+)
+RESPONDER_FILES = (
+    "__init__.py",
+    "aws/__init__.py",
+    "aws/cloud.py",
+    "aws/events.py",
+    "aws/failures.py",
+    "aws/handler.py",
+    "drains.py",
+    "fallback.py",
+    "logs.py",
+    "metrics.py",
+    "model.py",
+    "notices.py",
+    "observe.py",
+    "ports.py",
+    "reconcile.py",
+    "respond.py",
+    "roster.py",
+    "serve.py",
+    "signals.py",
+    "sizes.py",
+    "strength.py",
+    "watch.py",
+)
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip file can hold: the same in every build."""
+_AGENT_MAIN = """\
+import sys
+
+from spotkeeper_agent.cli import main
+
+sys.exit(main())
+"""
+
+
+@dataclass(frozen=True)
+class AgentArchive:
+    """The agent as one file that Python runs."""
+
+    body: bytes
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """Where the archive lies in the ledger bucket: under its own digest, so that it never changes."""
+        return f"agent/{self.sha256}.pyz"
+
+
+def function_archive() -> pulumi.AssetArchive:
+    """Return the responder's function as text assets, which Pulumi zips; no path of this machine is in it."""
+    return pulumi.AssetArchive({name: pulumi.StringAsset(text) for name, text in function_sources().items()})
+
+
+def function_sources() -> Mapping[str, str]:
+    """Return every file of the responder's function by its name in the archive."""
+    return {
+        **_sources("spotkeeper_ledger", LEDGER_FILES),
+        **_sources("spotkeeper_responder", RESPONDER_FILES),
+    }
+
+
+def agent_archive() -> AgentArchive:
+    """Return the agent as a zip application: not compressed, sorted, times fixed, hence always the same bytes."""
+    files = {
+        "__main__.py": _AGENT_MAIN,
+        **_sources("spotkeeper_ledger", LEDGER_FILES),
+        **_sources("spotkeeper_agent", AGENT_FILES),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name].encode())
+    body = buffer.getvalue()
+    return AgentArchive(body, hashlib.sha256(body).hexdigest())
+
+
+def source(package: str, name: str) -> str:
+    """Return the text of one file of an installed package, with Unix line ends."""
+    return resources.files(package).joinpath(*name.split("/")).read_text("utf-8").replace("\r\n", "\n")
+
+
+def _sources(package: str, names: tuple[str, ...]) -> dict[str, str]:
+    return {f"{package}/{name}": source(package, name) for name in names}

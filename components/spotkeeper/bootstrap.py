@@ -1,0 +1,126 @@
+"""Runs once on a new node: fetches the agent by its digest, installs it and describes it to systemd.
+
+The component puts this file and ``spotkeeper_ledger/sigv4.py`` into the user data. Standard library only, Python 3.9.
+Everything is installed below ``SPOTKEEPER_ROOT``, which is empty on a real node.
+
+Usage: bootstrap.py AGENT_JSON SHA256
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from spotkeeper_ledger.sigv4 import Credentials, sign
+
+ATTEMPTS = 8  # with the pauses between them two minutes: new roles and routes take a while to work everywhere
+UNIT = """\
+[Unit]
+Description=Spotkeeper agent of fleet {fleet}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart={python} {root}/opt/spotkeeper/agent.pyz run --config {root}/etc/spotkeeper/agent.json
+RuntimeDirectory=spotkeeper
+RuntimeDirectoryPreserve=yes
+Restart=on-failure
+RestartSec=2
+KillMode=mixed
+TimeoutStopSec=120
+
+[Install]
+WantedBy=multi-user.target
+"""
+WRAPPER = """\
+#!/bin/sh
+exec {python} {root}/opt/spotkeeper/agent.pyz "$@"
+"""
+
+
+def request(method: str, url: str, headers: Mapping[str, str]) -> bytes:
+    """Send one request without a body and return what a 200 answered."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(parts.netloc, timeout=10)
+    try:
+        connection.request(method, parts.path, headers=dict(headers))
+        response = connection.getresponse()
+        body = response.read()
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise OSError(f"{method} {url}: HTTP {response.status} {body[:200]!r}")
+    return body
+
+
+def role_credentials() -> Credentials:
+    """Return the instance role's keys from the metadata service (IMDSv2)."""
+    base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+    token = request("PUT", f"{base}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}).decode()
+    headers = {"X-aws-ec2-metadata-token": token}
+    roles = f"{base}/latest/meta-data/iam/security-credentials/"
+    keys = json.loads(request("GET", roles + request("GET", roles, headers).decode().split()[0], headers))
+    return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"])
+
+
+def fetch(ledger: str, key: str, region: str) -> bytes:
+    """Return an object of the ledger bucket."""
+    bucket = ledger[len("s3://") :]
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    base = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"https://{bucket}.s3.{region}.{domain}"
+    url = f"{base}/{key}"
+    return request("GET", url, sign("GET", url, {}, b"", role_credentials(), region, "s3", time.time()))
+
+
+def fetch_agent(ledger: str, sha256: str, region: str) -> bytes:
+    """Return the agent, if it is the one that the digest names; try again while the node or its role is too new."""
+    for attempt in range(ATTEMPTS):
+        try:
+            body = fetch(ledger, f"agent/{sha256}.pyz", region)
+            break
+        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            sys.stderr.write(f"spotkeeper: {error}; trying again\n")
+            time.sleep(2**attempt)
+    found = hashlib.sha256(body).hexdigest()
+    if found != sha256:
+        sys.exit(f"spotkeeper: the agent in {ledger} has the digest {found}, expected {sha256}; nothing was installed")
+    return body
+
+
+def install(path: Path, body: bytes, mode: int) -> None:
+    """Put a file in its place, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".new")
+    partial.write_bytes(body)
+    partial.chmod(mode)
+    partial.replace(path)
+
+
+def main() -> None:
+    """Install everything that the unit needs, and the unit last."""
+    config = json.loads(Path(sys.argv[1]).read_bytes())
+    root = os.environ.get("SPOTKEEPER_ROOT", "")
+    config["run_dir"] = f"{root}{config['run_dir']}"
+    agent = fetch_agent(config["ledger"], sys.argv[2], config["region"])
+    filled = {"python": sys.executable, "root": root, "fleet": config["fleet"]}
+    base = Path(root or "/")
+    install(base / "opt/spotkeeper/agent.pyz", agent, 0o644)
+    install(base / "etc/spotkeeper/agent.json", json.dumps(config, indent=1).encode(), 0o600)
+    install(base / "usr/local/bin/spotkeeper-agent", WRAPPER.format(**filled).encode(), 0o755)
+    install(base / "etc/systemd/system/spotkeeper-agent.service", UNIT.format(**filled).encode(), 0o644)
+
+
+if __name__ == "__main__":
+    main()

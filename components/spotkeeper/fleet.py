@@ -1,0 +1,139 @@
+"""What a fleet is on any cloud: its size, its policy, its timings. Checked here, with no resource in sight."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NotRequired, TypedDict
+
+from spotkeeper.errors import InputError
+from spotkeeper.inputs import choice, known_only, seconds, whole_number
+from spotkeeper_ledger.documents import PolicySpec
+
+POLICIES = {"never": "", "mirror": "", "patient": ""}
+GANGS = {"none": "", "single_zone": "", "region": ""}
+REBALANCES = {"checkpoint": "", "replace": "", "ignore": ""}
+UPDATES = {"next-run": "", "checkpoint-restart": ""}
+DESTROYS = {"checkpoint": "", "force": ""}
+WORKLOADS = {
+    "training": "",
+    "serving": "a fleet drains and restarts whole jobs from checkpoints; requests that are being served would be lost",
+}
+MAX_HOOK_SECONDS = 48 * 3600
+"""EC2 Auto Scaling keeps a lifecycle action open no longer, whatever heartbeats it gets."""
+
+
+class FleetTimingsArgs(TypedDict):
+    """How long a fleet waits for what. All in seconds; the defaults suit real clouds, a rehearsal sets them short."""
+
+    notice_seconds: NotRequired[float]
+    """From an interruption warning to the reclaim. Default 120."""
+    boot_grace_seconds: NotRequired[float]
+    """How long a node that has never reported is taken for serving. Default 600."""
+    report_seconds: NotRequired[float]
+    """How often an agent reports; three missed reports and the node no longer counts. Default 30."""
+    launch_grace_seconds: NotRequired[float]
+    """How long spot instances that were asked for may take to appear before on-demand is bought. Default 60."""
+    hysteresis_seconds: NotRequired[float]
+    """How long spot must have been back at strength before on-demand nodes are drained. Default 300."""
+    linger_seconds: NotRequired[float]
+    """How long nodes are kept after the job finished or failed. Default 300; 0 releases them at the next tick."""
+    save_gap_seconds: NotRequired[float]
+    """A notice that arrives within this time of a whole checkpoint joins it. Default 60; 0 never joins."""
+    rebalance_expiry_seconds: NotRequired[float]
+    """A rebalance recommendation that no interruption follows is forgotten after this time. Default 1200."""
+    hook_seconds: NotRequired[float]
+    """The longest that a node which is scaled in or drained waits for its checkpoint. Default 600, at most 172800."""
+    save_seconds: NotRequired[float]
+    """The longest save that is expected; ``hook_seconds`` has to leave room for it. Default 90."""
+    lease_seconds: NotRequired[float]
+    """A holder of the job that has not been heard for this time is taken for dead. Default 30."""
+    signal_poll_seconds: NotRequired[float]
+    """How often a node asks the ledger for signals. Default 5."""
+    imds_poll_seconds: NotRequired[float]
+    """How often a node asks its metadata service for notices. Default 1."""
+
+
+@dataclass(frozen=True)
+class FleetTimings:
+    """:class:`FleetTimingsArgs` with every default filled in."""
+
+    notice_seconds: float = 120.0
+    boot_grace_seconds: float = 600.0
+    report_seconds: float = 30.0
+    launch_grace_seconds: float = 60.0
+    hysteresis_seconds: float = 300.0
+    linger_seconds: float = 300.0
+    save_gap_seconds: float = 60.0
+    rebalance_expiry_seconds: float = 1200.0
+    hook_seconds: float = 600.0
+    save_seconds: float = 90.0
+    lease_seconds: float = 30.0
+    signal_poll_seconds: float = 5.0
+    imds_poll_seconds: float = 1.0
+
+
+MAY_BE_ZERO = frozenset({"launch_grace_seconds", "hysteresis_seconds", "linger_seconds", "save_gap_seconds"})
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """A fleet's cloud-neutral inputs, checked."""
+
+    nodes: int
+    base: int
+    maximum: int
+    policy: PolicySpec
+    gang: str
+    on_rebalance: str
+    on_update: str
+    on_destroy: str
+    max_restarts: int
+    timings: FleetTimings
+
+
+def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
+    """Check the inputs that mean the same on every cloud.
+
+    Raises:
+        InputError: an input is out of range or not one of its choices.
+    """
+    choice(args, "workload", "training", WORKLOADS)
+    nodes = whole_number(args, "nodes", None, 1)
+    base = whole_number(args, "on_demand_base", 0, 0, nodes)
+    return FleetPlan(
+        nodes=nodes,
+        base=base,
+        maximum=whole_number(args, "on_demand_max", nodes, base, nodes),
+        policy=PolicySpec(choice(args, "policy", "mirror", POLICIES), seconds(args, "policy_wait_seconds", 600.0)),
+        gang=choice(args, "gang", "none", GANGS),
+        on_rebalance=choice(args, "on_rebalance", "checkpoint", REBALANCES),
+        on_update=choice(args, "on_update", "next-run", UPDATES),
+        on_destroy=choice(args, "on_destroy", "checkpoint", DESTROYS),
+        max_restarts=whole_number(args, "max_restarts", 3, 0),
+        timings=plan_timings(args.get("timings") or {}),
+    )
+
+
+def plan_timings(args: Mapping[str, Any]) -> FleetTimings:
+    """Check the timings, each alone and the hook against the save.
+
+    Raises:
+        InputError: a timing is not positive, or the terminate hook would end before a save can.
+    """
+    known_only(args, FleetTimingsArgs.__annotations__, {}, "timings.")
+    timings = FleetTimings(
+        **{
+            field.name: seconds(args, field.name, field.default, path="timings.", zero=field.name in MAY_BE_ZERO)
+            for field in fields(FleetTimings)
+            if isinstance(field.default, float)
+        }
+    )
+    # Word may reach the node by the slowest way, its poll of the ledger, and only then does the save begin.
+    least = timings.signal_poll_seconds + timings.save_seconds
+    if not least <= timings.hook_seconds <= MAX_HOOK_SECONDS:
+        raise InputError(
+            "timings.hook_seconds",
+            timings.hook_seconds,
+            f"from {least:g} (signal_poll_seconds + save_seconds: the hook must not end before the save can) "
+            f"to {MAX_HOOK_SECONDS}",
+        )
+    return timings

@@ -1,0 +1,85 @@
+"""The code that is shipped: all of it, nothing else, and the same bytes everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from spotkeeper import archives
+
+ROOT = Path(__file__).parents[1]
+LISTS = {
+    "LEDGER_FILES": (archives.LEDGER_FILES, ROOT / "ledger/spotkeeper_ledger"),
+    "AGENT_FILES": (archives.AGENT_FILES, ROOT / "instance/spotkeeper_agent"),
+    "RESPONDER_FILES": (archives.RESPONDER_FILES, ROOT / "lambdas/spotkeeper_responder"),
+}
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    """Zip text files as a deployment does."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("constant", LISTS)
+def test_the_lists_are_the_folders(constant: str) -> None:
+    listed, folder = LISTS[constant]
+    found = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")))
+    written = "".join(f'    "{name}",\n' for name in found)
+    assert listed == found, f"put this into components/spotkeeper/archives.py:\n\n{constant} = (\n{written})\n"
+
+
+def test_the_function_is_small() -> None:
+    assert len(zipped(dict(archives.function_sources()))) < 100_000
+
+
+def test_the_function_is_text_by_name_and_no_path() -> None:
+    archive = archives.function_archive()
+    sources = archives.function_sources()
+    assert set(archive.assets) == set(sources)
+    assert {name.split("/")[0] for name in sources} == {"spotkeeper_ledger", "spotkeeper_responder"}
+    for name, asset in archive.assets.items():
+        assert isinstance(asset, pulumi.StringAsset)
+        assert asset.text == sources[name]
+
+
+def test_line_ends_of_a_checkout_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    unix = archives.agent_archive().sha256
+    read_text = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda self, *args: read_text(self, *args).replace("\n", "\r\n"))
+    assert "\r\n" in (ROOT / "ledger/spotkeeper_ledger/keys.py").read_text("utf-8")
+    assert archives.agent_archive().sha256 == unix
+
+
+def test_the_agent_is_always_the_same_bytes() -> None:
+    first, second = archives.agent_archive(), archives.agent_archive()
+    assert first == second
+    assert first.sha256 == hashlib.sha256(first.body).hexdigest()
+    assert first.key == f"agent/{first.sha256}.pyz"
+    with zipfile.ZipFile(io.BytesIO(first.body)) as archive:
+        entries = archive.infolist()
+    assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {entry.compress_type for entry in entries} == {zipfile.ZIP_STORED}
+    assert {entry.external_attr for entry in entries} == {0o644 << 16}
+
+
+def test_the_agent_runs_from_its_archive_alone(tmp_path: Path) -> None:
+    path = tmp_path / "agent.pyz"
+    path.write_bytes(archives.agent_archive().body)
+    command = [sys.executable, "-I", "-S", str(path)]  # no installed packages: nothing but the archive
+    asked = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "notice" in asked.stdout
+    told = subprocess.run([*command, "run", "--config", "/nowhere.json"], capture_output=True, text=True, check=False)
+    assert told.returncode != 0
+    assert "/nowhere.json" in told.stderr + told.stdout
