@@ -8,7 +8,7 @@ PACKAGES := components lambdas instance ledger lab
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test lint format clean
+.PHONY: help rehearse test bench lint format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ rehearse: $(INSTALLED) ## interrupt a training fleet on this machine and watch i
 
 test: $(INSTALLED) ## run all tests (ARGS="-k fleet")
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
+
+bench: $(INSTALLED) ## measure what the function adds to a cold start
+	$(BIN)/python bench/cold_start.py $(ARGS)
 
 lint: $(INSTALLED) ## check style, types and the stacks' files
 	$(BIN)/ruff check

@@ -163,7 +163,9 @@ class FleetLedger:
     seen: Mapping[str, NodeSeen] = field(default_factory=dict)
     shortfall_since: Optional[float] = None
     surplus_since: Optional[float] = None
-    """Since when spot has been at strength while on-demand above the base is still held."""
+    """Since when less on-demand than is held has been enough."""
+    surplus_wanted: Optional[int] = None
+    """The most that has been enough since then: what is lowered to, however spot has come and gone in between."""
     spot_desired: Optional[int] = None
     backup_desired: Optional[int] = None
     job_state: str = "running"
