@@ -1,3 +1,4 @@
+import fcntl
 import signal
 import subprocess
 import sys
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spotkeeper_ledger import ABSENT, ANY, open_board
+from spotkeeper_ledger import ABSENT, ANY, Unavailable, open_board
 
 
 def test_equal_bodies_have_different_versions(tmp_path: Path) -> None:
@@ -41,6 +42,20 @@ def test_a_writer_that_is_killed_leaves_a_whole_object_and_no_lock(tmp_path: Pat
         assert found.body == found.body[:1] * 100_000
         board.write("k", b"free", expect=found.version)
     assert [entry.key for entry in board.list("")] == ["k"]
+
+
+def test_a_writer_that_was_stopped_in_the_middle_does_not_hang_the_others(tmp_path: Path) -> None:
+    board = open_board(tmp_path.as_uri(), timeout=0.1)
+    version = board.write("k", b"1", expect=ANY)
+    with (tmp_path / ".spotkeeper-lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable, match="another writer"):
+            board.write("k", b"2", expect=version)
+        found = board.read("k")
+        assert found is not None
+        assert found.body == b"1"
+    board.write("k", b"2", expect=version)
+    assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
 def test_absent_means_that_nobody_was_before(tmp_path: Path) -> None:

@@ -83,7 +83,27 @@ def test_no_permission_is_told_at_once(status: int, monkeypatch: pytest.MonkeyPa
         pytest.raises(Denied, match="AccessDenied"),
     ):
         board_at(server.url, monkeypatch).read("k")
-    assert len(server.asked) == 1
+    assert len(server.asked) == 2  # the object, and whether it is there at all
+
+
+def test_a_missing_object_that_s3_will_not_admit_is_told_from_one_that_is_denied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer(asked: Asked) -> Answer:
+        if "list-type" not in asked.path:
+            return Answer(403, body=b"<Error><Code>AccessDenied</Code></Error>")
+        item = (
+            "<Contents><Key>there</Key><ETag>e</ETag><Size>1</Size>"
+            "<LastModified>2026-11-01T00:00:00Z</LastModified></Contents>"
+        )
+        return Answer(body=f"<L>{item if asked.path.endswith('prefix=there') else ''}</L>".encode())
+
+    with answering(answer) as server:
+        board = board_at(server.url, monkeypatch)
+        assert board.read("missing") is None
+        assert board.read_changed("missing", '"v"') is None
+        with pytest.raises(Denied, match="AccessDenied"):
+            board.read("there")
 
 
 @pytest.mark.parametrize("status", [301, 400])

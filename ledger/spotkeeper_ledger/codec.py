@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any, Type, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -18,6 +18,10 @@ Document = TypeVar("Document")
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """Largest document that is parsed at all: 10,000 notices of one fleet fit four times over."""
+
+_LEAST, _MOST = -sys.float_info.max, sys.float_info.max
+"""What a number can be: beyond lie infinities and whole numbers that no clock or size will ever be. NaN is outside
+too."""
 
 _hints: dict[type, dict[str, Any]] = {}
 
@@ -105,10 +109,10 @@ def _parse_dataclass(kind: Any, raw: Any, path: str) -> Any:
 
 
 def _parse_scalar(kind: Any, raw: Any, path: str) -> Any:
-    number = isinstance(raw, (int, float)) and not isinstance(raw, bool)
-    if kind is float and number and math.isfinite(raw):
+    number = isinstance(raw, (int, float)) and not isinstance(raw, bool) and _LEAST <= raw <= _MOST
+    if kind is float and number:
         return float(raw)
-    if kind is int and number and math.isfinite(raw) and raw == int(raw):
+    if kind is int and number and raw == int(raw):
         return int(raw)  # Pulumi and other writers have only one number type: 3.0 is a whole number here
     if kind is bool and isinstance(raw, bool):
         return raw

@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import IO, Iterator, List, Optional, Tuple
 
 from spotkeeper_ledger.board import ANY, Conflict, Denied, Entry, Expected, Stored, Unavailable
 
 _HIDDEN = ".spotkeeper"
+_PAUSE_SECONDS = 0.002
 
 
 class FolderBoard:
@@ -19,10 +21,14 @@ class FolderBoard:
 
     A file's version is its inode with its size and time of writing: each write makes a new file, so equal bodies have
     different versions.
+
+    Args:
+        root: the folder; made with the first write.
+        timeout: seconds that a write may wait for another writer, who may have been stopped in the middle of one.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, timeout: float = 2.0) -> None:
+        self._root, self._timeout = root, timeout
 
     def read(self, key: str) -> Optional[Stored]:
         """Return the object, or ``None`` where there is none."""
@@ -46,11 +52,13 @@ class FolderBoard:
         """Write ``body`` if the object is at version ``expect``; raises :class:`Conflict` where it is not."""
         path = self._path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with self._locked():
+            self._make(path.parent)
+            with _prepared(path.parent, body) as (partial, version), self._locked():
                 if expect is not ANY and self._current(path) != expect:
                     raise Conflict(f"{key}: expected {expect or 'no object'}, found {self._current(path) or 'none'}")
-                return self._replace(path, body)
+                partial.replace(path)
+                _sync_folder(path.parent)
+                return version
         except PermissionError as error:
             raise Denied(f"{key}: {error}") from None
         except OSError as error:
@@ -99,31 +107,56 @@ class FolderBoard:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _replace(self, path: Path, body: bytes) -> str:
-        handle, partial = tempfile.mkstemp(prefix=_HIDDEN + "-part-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-                version = _version(os.fstat(file.fileno()))
-            Path(partial).replace(path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return version
+    def _make(self, folder: Path) -> None:
+        """Make a folder and those above it, each on disk before something is put into it."""
+        if not folder.is_dir():
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._root.mkdir(parents=True, exist_ok=True)
+        self._make(self._root)
+        give_up_at = time.monotonic() + self._timeout
         with (self._root / (_HIDDEN + "-lock")).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when its holder dies
+            while not _try_lock(lock):  # the kernel lets go of it when its holder dies, but not when that is stopped
+                if time.monotonic() > give_up_at:
+                    raise Unavailable(f"{self._root}: another writer has held the lock for {self._timeout} s")
+                time.sleep(_PAUSE_SECONDS)
             yield
+
+
+@contextmanager
+def _prepared(folder: Path, body: bytes) -> Iterator[Tuple[Path, str]]:
+    """A new file with ``body``, on disk, and its version. Written before the lock is taken, so that nobody waits."""
+    handle, name = tempfile.mkstemp(prefix=_HIDDEN + "-part-", dir=folder)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+            version = _version(os.fstat(file.fileno()))
+        yield partial, version
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _version(status: os.stat_result) -> str:

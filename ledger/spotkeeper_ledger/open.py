@@ -16,7 +16,7 @@ def open_board(uri: str, *, timeout: float = 2.0, region: Optional[str] = None) 
 
     Args:
         uri: where.
-        timeout: seconds that one call may take (S3).
+        timeout: seconds that one call may take (S3), or wait for another writer (folder).
         region: of the bucket (S3); default as :class:`~spotkeeper_ledger.s3.S3Board` finds it.
 
     Raises:
@@ -26,5 +26,5 @@ def open_board(uri: str, *, timeout: float = 2.0, region: Optional[str] = None) 
     if parts.scheme == "s3" and parts.netloc:
         return S3Board(parts.netloc, parts.path.strip("/"), timeout=timeout, region=region)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        return FolderBoard(Path(unquote(parts.path)))
+        return FolderBoard(Path(unquote(parts.path)), timeout)
     raise ValueError(f"uri: was {uri!r}, expected s3://bucket[/prefix] or file:///folder")
