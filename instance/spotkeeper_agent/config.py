@@ -1,0 +1,103 @@
+"""What an agent is told once: ``agent.json``, written by user data, checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Mapping, Optional, Union
+
+from spotkeeper_ledger import MalformedDocument, keys, load
+
+
+class BadConfig(ValueError):
+    """The configuration cannot be used; the message names the key, what it was and what is expected."""
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """``agent.json``. Durations are seconds."""
+
+    fleet: str
+    incarnation: str
+    """The fleet's creation that this node belongs to; objects of another one are ignored."""
+    cloud: str
+    """``aws``."""
+    region: str
+    ledger: str
+    """The responder's board: ``s3://bucket``, or ``file:///folder`` on a laptop."""
+    checkpoint_uri: str
+    command: str = ""
+    """The training command, run by ``/bin/sh -c``; ``run -- COMMAND`` replaces it."""
+    run_dir: str = "/run/spotkeeper"
+    """Where agent and training process meet; made if it is not there."""
+    hook: str = "spotkeeper-terminate"
+    """Name of the lifecycle hook that waits for this node when its group lets it go."""
+    node_prefix: str = ""
+    """What precedes the instance id in the name of this node's folder in the ledger."""
+    command_version: str = ""
+    """Version of the launch template that this node was started from; reported as it is."""
+    notice_seconds: float = 120.0
+    """From an interruption warning to the reclaim, where the warning names no time."""
+    report_seconds: float = 30.0
+    """How often this node reports, changes apart, which it reports at once."""
+    lease_seconds: float = 30.0
+    """A holder of the job that has not been heard for so long is taken for dead."""
+    signal_poll_seconds: float = 5.0
+    """How often the ledger is asked for signals, and, by a spare, whether the job is free."""
+    imds_poll_seconds: float = 1.0
+    """How often the metadata service is asked for notices."""
+    hook_seconds: float = 600.0
+    """Timeout of the terminate hook: the deadline of a scale-in or a drain that names none."""
+    save_gap_seconds: float = 60.0
+    """A rebalance recommendation that comes within this time of a whole checkpoint joins it."""
+    rebalance_expiry_seconds: float = 1200.0
+    """A rebalance recommendation that nothing follows is forgotten after this time."""
+    max_restarts: int = 3
+    """How many crashes of the command are answered with a restart on this node; notices do not count."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that this version does not know; they change nothing."""
+
+
+def load_config(path: Union[str, Path], command: Optional[str] = None) -> AgentConfig:
+    """Read and check ``agent.json``.
+
+    Args:
+        path: the file.
+        command: replaces the file's ``command`` where it is given.
+
+    Raises:
+        BadConfig: the file cannot be read, or a key is missing or of the wrong kind.
+    """
+    try:
+        body = Path(path).read_bytes()
+    except OSError as error:
+        raise BadConfig(f"{path}: cannot be read ({error.strerror}), expected the agent's configuration") from None
+    try:
+        config = load(AgentConfig, body)
+        keys.check_fleet(config.fleet)
+    except (MalformedDocument, ValueError) as error:
+        raise BadConfig(f"{path}: {error}") from None
+    if command is not None:
+        config = replace(config, command=command)
+    problem = _problem(config)
+    if problem:
+        raise BadConfig(f"{path}: {problem}")
+    return config
+
+
+def _problem(config: AgentConfig) -> Optional[str]:
+    if config.cloud != "aws":
+        return f"cloud: was {config.cloud!r}, expected 'aws'"
+    if not config.command.strip():
+        return "command: was empty, expected the training command (or `run -- COMMAND`)"
+    for name in ("ledger", "checkpoint_uri"):
+        if not getattr(config, name).startswith(("s3://", "file:///")):
+            return f"{name}: was {getattr(config, name)!r}, expected s3://… or file:///…"
+    for name in (f.name for f in fields(config) if f.name.endswith("_seconds")):
+        least = "at least 0" if name == "save_gap_seconds" else "more than 0"
+        value = getattr(config, name)
+        if value < 0 or (value == 0 and name != "save_gap_seconds"):
+            return f"{name}: was {value:g}, expected {least}"
+    if config.max_restarts < 0:
+        return f"max_restarts: was {config.max_restarts}, expected at least 0"
+    return None

@@ -1,0 +1,100 @@
+"""What the node tells the ledger: its notice and its report, and the job's progress while it holds the job."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable, Optional
+
+from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.node import Node
+from spotkeeper_agent.notices import Notice
+from spotkeeper_agent.outbox import Outbox
+from spotkeeper_agent.progress import with_local, write_progress
+from spotkeeper_ledger import ANY, Board, NodeReport, Progress, dump, keys, run_dir
+from spotkeeper_ledger.run_dir import LocalProgress
+
+
+class Reporter:
+    """Puts documents into the outbox when they have changed, and the report and the progress at their pace.
+
+    Args:
+        config: fleet, folder and pace.
+        node: who reports.
+        board: the ledger.
+        outbox: sends.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        node: Node,
+        board: Board,
+        outbox: Outbox,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config, self._node, self._board, self._outbox, self._clock = config, node, board, outbox, clock
+        self._folder = config.node_prefix + node.name
+        self._report: Optional[NodeReport] = None
+        self._report_due = 0.0
+        self._progress: Optional[Progress] = None
+        self._progress_due = 0.0
+
+    def blank_report(self) -> NodeReport:
+        """A report of this node that says no more than that it lives."""
+        return NodeReport(
+            fleet=self._config.fleet,
+            incarnation=self._config.incarnation,
+            node=self._node.name,
+            boot_id=self._node.boot_id,
+            at=0.0,
+            command_version=self._config.command_version,
+        )
+
+    def blank_progress(self, generation: int) -> Progress:
+        """The progress of a generation of which nothing is known yet."""
+        return Progress(
+            fleet=self._config.fleet,
+            incarnation=self._config.incarnation,
+            generation=generation,
+            node=self._node.name,
+            at=0.0,
+        )
+
+    def notice(self, notice: Notice) -> None:
+        """Tell the responder that this node goes, or may."""
+        document = notice.as_document(self._config.fleet, self._config.incarnation, self._node.name)
+        self._put("notice", keys.notice(self._config.fleet, self._folder), dump(document))
+
+    def report(self, report: NodeReport) -> None:
+        """Send ``report``, stamped with the present, if it says something new or is due."""
+        if report == self._report and self._clock() < self._report_due:
+            return
+        self._report, self._report_due = report, self._clock() + self._config.report_seconds
+        stamped = replace(report, at=time.time())
+        self._put("report", keys.report(self._config.fleet, self._folder), dump(stamped))
+
+    def progress(self, progress: Progress) -> None:
+        """Send the job's progress, if its state or its last checkpoint is new or it is due."""
+        local = run_dir.read(Path(self._config.run_dir), LocalProgress)
+        current = with_local(progress, local)
+        if current == progress and progress.state == "running":
+            return  # the command has not said anything yet: what the generation before has written stands
+        if _milestone(current) == _milestone(self._progress) and self._clock() < self._progress_due:
+            return
+        self._progress, self._progress_due = current, self._clock() + self._config.report_seconds
+        stamped = replace(current, at=time.time())
+        self._outbox.put("progress", lambda: _ignore(write_progress(self._board, stamped)))
+
+    def _put(self, sort: str, key: str, body: bytes) -> None:
+        self._outbox.put(sort, lambda: _ignore(self._board.write(key, body, expect=ANY)))
+
+
+def _milestone(progress: Optional[Progress]) -> object:
+    return progress and (progress.generation, progress.state, progress.published_step, progress.exit_code)
+
+
+def _ignore(_: object) -> None:
+    """Nothing is done with what a send returns."""

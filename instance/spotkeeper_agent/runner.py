@@ -1,0 +1,147 @@
+"""Runs the training command: starts it, starts it again after a crash, stops it in order before the deadline."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Optional
+
+from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.exits import Exit, judge, restart_pause
+from spotkeeper_agent.job import Job
+from spotkeeper_agent.logs import log
+from spotkeeper_agent.notices import Moment, Notice
+from spotkeeper_ledger import run_dir
+from spotkeeper_ledger.run_dir import Confirmation, LocalProgress, boot_time
+
+GRACE_SECONDS = 2.0
+"""How long a job that has confirmed its last checkpoint may take to exit before it is told to."""
+_CANNOT_START = 127
+
+
+@dataclass(frozen=True)
+class JobExited:
+    """A training command has ended, and so has everything that it had started."""
+
+    number: int
+    """The generation that it ran for."""
+    code: int
+
+
+class Runner:
+    """The one training command of this node, over all its starts.
+
+    Args:
+        config: command, checkpoint URI, restart budget.
+        node: this node's name.
+        tell: called with each exit, in another thread.
+    """
+
+    def __init__(self, config: AgentConfig, node: str, tell: Callable[[JobExited], None]) -> None:
+        self._config, self._node, self._tell = config, node, tell
+        self._folder = Path(config.run_dir)
+        self._job: Optional[Job] = None
+        self._number = 0
+        self._starts = 0
+        self._restart_at: Optional[float] = None
+        self._confirmed_at: Optional[float] = None
+        self._lost = False
+        self._told_to_stop = False
+        self.crashes = 0
+        """How often the command has crashed on this node."""
+
+    @property
+    def running(self) -> bool:
+        """Whether a command runs."""
+        return self._job is not None
+
+    @property
+    def pid(self) -> Optional[int]:
+        """Process id of the running command."""
+        return self._job.pid if self._job else None
+
+    def start(self, number: int) -> None:
+        """Start the command for generation ``number``."""
+        self._number, self._restart_at, self._confirmed_at = number, None, None
+        self._lost = self._told_to_stop = False
+        run_dir.remove(self._folder, Confirmation)
+        run_dir.remove(self._folder, LocalProgress)
+        try:
+            self._job = Job(self._config.command, self._env(number), self._folder, self._exited)
+        except OSError as error:
+            log("job-cannot-start", error=str(error))
+            self._tell(JobExited(number, _CANNOT_START))
+        self._starts += 1
+        log("job-start", generation=number, attempt=self._starts, pid=self.pid)
+
+    def start_again(self, now: Moment) -> None:
+        """Start a crashed command again once its pause is over."""
+        if self._restart_at is not None and now.boot >= self._restart_at:
+            self.start(self._number)
+
+    def cancel(self) -> None:
+        """Do not start a crashed command again."""
+        self._restart_at = None
+
+    def drop(self) -> None:
+        """Kill the command at once: another node has the job."""
+        self.cancel()
+        self._lost = True
+        if self._job is not None:
+            self._job.kill()
+
+    def stop_in_time(self, notice: Notice, *, confirmed: bool, now: Moment) -> bool:
+        """Stop a command that has no time left, or has saved all it can and does not exit; return whether that was."""
+        if self._job is None:
+            return self._told_to_stop
+        if confirmed and self._confirmed_at is None:
+            self._confirmed_at = now.boot
+        term_at, kill_at = notice.stop_times()
+        if now.boot >= kill_at:
+            self._told_to_stop = True
+            self._job.kill()
+        elif not self._told_to_stop and (now.boot >= term_at or self._has_dawdled(now)):
+            self._told_to_stop = True
+            log("job-terminate", confirmed=confirmed)
+            self._job.terminate()
+        return self._told_to_stop
+
+    def judge_exit(self, code: int, *, leaving: bool) -> Exit:
+        """Take note that the command has ended; return why, and plan the next start where there is to be one."""
+        self._job = None
+        judged = judge(
+            code,
+            lost=self._lost,
+            leaving=leaving,
+            told_to_stop=self._told_to_stop,
+            crashes=self.crashes,
+            max_restarts=self._config.max_restarts,
+        )
+        if judged in (Exit.CRASH, Exit.FENCED):
+            self.crashes += 1
+        if judged is Exit.CRASH:
+            self._restart_at = boot_time() + restart_pause(self.crashes)
+        log("job-exit", code=code, reason=judged.value, crashes=self.crashes)
+        return judged
+
+    def _has_dawdled(self, now: Moment) -> bool:
+        return self._confirmed_at is not None and now.boot >= self._confirmed_at + GRACE_SECONDS
+
+    def _exited(self, code: int) -> None:
+        self._tell(JobExited(self._number, code))
+
+    def _env(self, number: int) -> Dict[str, str]:
+        env = {
+            **os.environ,
+            run_dir.RUN_DIR: str(self._folder),
+            run_dir.FLEET: self._config.fleet,
+            run_dir.NODE: self._node,
+            run_dir.GENERATION: str(number),
+            run_dir.CHECKPOINT_URI: self._config.checkpoint_uri,
+            run_dir.RUN_ID: self._config.incarnation,
+            run_dir.ATTEMPT: str(self._starts),
+            run_dir.SAVE_GAP_SECONDS: f"{self._config.save_gap_seconds:g}",
+        }
+        env.setdefault("AWS_REGION", self._config.region)
+        return env

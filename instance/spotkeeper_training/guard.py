@@ -1,0 +1,208 @@
+"""Tells a training loop when to save and when to stop, from one ``stat`` of a local file per step.
+
+if guard.should_save(step):
+    guard.save(step, parts())
+if guard.should_stop:
+    sys.exit(EXIT_STOPPED_FOR_NOTICE)
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Callable, Deque, Mapping, Optional, Tuple, Union
+
+from spotkeeper_ledger import BoardError, run_dir
+from spotkeeper_ledger.run_dir import FILES, Confirmation, LocalNotice, LocalProgress
+from spotkeeper_training.store import CheckpointStore
+
+SAVE_INTERVAL_SECONDS = 600.0
+SAVE_GAP_SECONDS = 60.0
+REPORT_SECONDS = 1.0
+"""Progress is written at most this often."""
+RETRY_SECONDS, PRESSING_RETRY_SECONDS = 10.0, 0.5
+"""Pause after a save that the store did not take, without and with a notice that the node will go."""
+_RATE_REPORTS = 60
+_SAVES = 50
+_log = logging.getLogger("spotkeeper.training")
+
+
+class CheckpointGuard:
+    """Watches for notices and for the time since the last checkpoint.
+
+    On word that the node will go it asks for a save at once, whatever was saved before, unless not one step was made
+    since. A rebalance recommendation that comes within the save gap of a whole checkpoint joins that one.
+
+    Args:
+        store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called.
+        save_interval_seconds: between checkpoints that nobody asked for: what is left if no notice comes in time.
+        save_gap_seconds: default ``SPOTKEEPER_SAVE_GAP_SECONDS``, else 60.
+        folder: the run directory; default ``SPOTKEEPER_RUN_DIR``. Without one there are no notices, only the interval.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        *,
+        save_interval_seconds: float = SAVE_INTERVAL_SECONDS,
+        save_gap_seconds: Optional[float] = None,
+        folder: Union[str, Path, None] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._clock = store, clock
+        self._interval = save_interval_seconds
+        gap = os.environ.get(run_dir.SAVE_GAP_SECONDS)
+        self._gap = save_gap_seconds if save_gap_seconds is not None else float(gap) if gap else SAVE_GAP_SECONDS
+        found = folder or os.environ.get(run_dir.RUN_DIR)
+        self._folder = Path(found) if found else None
+        self._notice_path = str(self._folder / FILES[LocalNotice]) if self._folder else ""
+        self._notice: Optional[LocalNotice] = None
+        self._signature: Optional[Tuple[int, int, int]] = None
+        self._answered: Optional[Tuple[str, float]] = None
+        self._boot_id = run_dir.boot_id()
+        last = store.last
+        self._published_step = last.step if last else None
+        self._published_at: Optional[float] = None
+        self._saved_clock: Optional[float] = None
+        self._due = clock() + save_interval_seconds
+        self._retry_due = -math.inf
+        self._save_seconds: Deque[float] = deque(maxlen=_SAVES)
+        self._reported: Deque[Tuple[float, int]] = deque(maxlen=_RATE_REPORTS)
+        self._step = 0
+        self._total: Optional[int] = None
+
+    @property
+    def notice(self) -> Optional[LocalNotice]:
+        """The present notice of this node."""
+        if not self._notice_path:
+            return None
+        try:
+            status = os.stat(self._notice_path)  # noqa: PTH116 - once per step: a Path would cost as much again
+        except OSError:
+            self._signature = self._notice = None
+            return None
+        signature = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if signature != self._signature:
+            assert self._folder is not None  # noqa: S101 - there is a path; this tells the type checker
+            self._signature, self._notice = signature, run_dir.read(self._folder, LocalNotice)
+        return self._notice
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the node will go and all is saved: time to exit with ``EXIT_STOPPED_FOR_NOTICE``."""
+        notice = self.notice
+        return notice is not None and notice.leaving and self._is_answered(notice)
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the node goes, infinite where nothing says when, never less than 0."""
+        notice = self.notice
+        if notice is None or notice.deadline is None:
+            return math.inf
+        if notice.deadline_boottime is not None and notice.boot_id == self._boot_id:
+            return max(0.0, notice.deadline_boottime - run_dir.boot_time())
+        return max(0.0, notice.deadline - time.time())
+
+    def should_save(self, step: int) -> bool:
+        """Whether to call :meth:`save` now, ``step`` steps being completed."""
+        notice = self.notice
+        if notice is None or self._is_answered(notice):
+            return step != self._published_step and self._clock() >= max(self._due, self._retry_due)
+        if self._is_covered(notice, step):
+            self._confirm(notice)
+            return False
+        return self._clock() >= self._retry_due
+
+    def save(self, step: int, parts: Mapping[str, bytes]) -> bool:
+        """Publish a checkpoint, and confirm it to the agent for the notice that was there when it began.
+
+        Returns whether it was published. A store that does not answer is asked again later: training goes on.
+
+        Raises :class:`StaleGeneration` if a later generation runs the job.
+        """
+        notice = self.notice
+        started = self._clock()
+        try:
+            self._store.publish(step, parts)
+        except BoardError as error:
+            pressing = notice is not None and notice.leaving
+            self._retry_due = self._clock() + (PRESSING_RETRY_SECONDS if pressing else RETRY_SECONDS)
+            _log.warning("step %d was not saved (%s: %s); training goes on", step, type(error).__name__, error)
+            return False
+        ended = self._clock()
+        self._save_seconds.append(ended - started)
+        self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
+        self._due, self._retry_due = ended + self._interval, -math.inf
+        self._confirm(notice)
+        self._step = max(self._step, step)
+        self._write_progress()
+        return True
+
+    def report(self, step: int, total: Optional[int] = None) -> None:
+        """Say how far training is: ``step`` steps completed of ``total``. Cheap enough for every step."""
+        self._step, self._total = step, total
+        now = self._clock()
+        if self._reported and now < self._reported[-1][0] + REPORT_SECONDS and step != total:
+            return
+        self._reported.append((now, step))
+        self._write_progress()
+
+    def _is_answered(self, notice: LocalNotice) -> bool:
+        return self._answered == (notice.notice_id, notice.at)
+
+    def _is_covered(self, notice: LocalNotice, step: int) -> bool:
+        if step == self._published_step:
+            return True
+        recent = self._saved_clock is not None and self._clock() < self._saved_clock + self._gap
+        return recent and not notice.leaving
+
+    def _confirm(self, notice: Optional[LocalNotice]) -> None:
+        if notice is not None:
+            self._answered = (notice.notice_id, notice.at)
+        if self._folder is None or self._published_step is None:
+            return
+        confirmation = Confirmation(
+            step=self._published_step,
+            at=time.time(),
+            notice_id=notice.notice_id if notice else "",
+            generation=self._store.generation,
+        )
+        self._write(confirmation)
+
+    def _write_progress(self) -> None:
+        self._write(
+            LocalProgress(
+                step=self._step,
+                at=time.time(),
+                total=self._total,
+                generation=self._store.generation,
+                steps_per_second=self._rate(),
+                published_step=self._published_step,
+                published_at=self._published_at,
+                save_seconds_p95=self._p95(),
+            )
+        )
+
+    def _write(self, document: Union[Confirmation, LocalProgress]) -> None:
+        if self._folder is None:
+            return
+        try:
+            run_dir.write(self._folder, document)
+        except OSError as error:
+            _log.warning("%s: cannot be written (%s); training goes on", self._folder, error)
+
+    def _rate(self) -> Optional[float]:
+        if len(self._reported) < 2:
+            return None
+        (began, first), (ended, last) = self._reported[0], self._reported[-1]
+        return (last - first) / (ended - began) if ended > began and last >= first else None
+
+    def _p95(self) -> Optional[float]:
+        if not self._save_seconds:
+            return None
+        ordered = sorted(self._save_seconds)
+        return ordered[math.ceil(0.95 * len(ordered)) - 1]
