@@ -73,6 +73,7 @@ RESPONDER_FILES = (
     "signals.py",
     "sizes.py",
     "strength.py",
+    "updates.py",
     "watch.py",
 )
 

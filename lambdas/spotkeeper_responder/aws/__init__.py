@@ -1,0 +1,11 @@
+"""The responder on AWS: events from SQS, groups in EC2 Auto Scaling, commands by Systems Manager, the ledger in S3.
+
+:func:`~spotkeeper_responder.aws.handler.handle` is the function's entry point. It is not imported here: it belongs to
+the function's environment.
+"""
+
+from spotkeeper_responder.aws.cloud import AwsCloud, Clients
+from spotkeeper_responder.aws.events import MalformedEvent, parse
+from spotkeeper_responder.aws.failures import classify
+
+__all__ = ["AwsCloud", "Clients", "MalformedEvent", "classify", "parse"]

@@ -1,0 +1,255 @@
+"""Fleets on EC2 Auto Scaling, signals through Systems Manager."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError
+
+from spotkeeper_ledger import FleetSpec
+from spotkeeper_responder.aws.failures import classify
+from spotkeeper_responder.model import SPOT, Completion, GroupView, Instance, LaunchFailed, State, Termination
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
+    from mypy_boto3_ssm import SSMClient
+
+Answer = TypeVar("Answer")
+
+HOOK = "spotkeeper-terminate"
+"""Name of the terminate hook of every group, for nodes whose event never said it."""
+TAG_FLEET, TAG_RESPONDER = "spotkeeper:fleet", "spotkeeper:responder"
+
+STATES: Mapping[str, State] = {
+    "Pending": State.PENDING,
+    "Pending:Wait": State.PENDING,
+    "Pending:Proceed": State.PENDING,
+    "InService": State.IN_SERVICE,
+    "Terminating:Wait": State.HELD,
+}
+"""Lifecycle states of Auto Scaling; in all others an instance is going, or set aside and not counted."""
+
+RETRIED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "ResourceContention",
+        "ScalingActivityInProgress",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceUnavailable",
+    }
+)
+"""Error codes that pass: all calls to Auto Scaling share one throttle an account and region."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 2.0
+ACTIVITIES = 50
+"""Most scaling activities that are looked through."""
+
+
+class Clients:
+    """The clients of AWS's services: each made when it is first needed, and kept while the function's process lives."""
+
+    _CONFIG = Config(
+        connect_timeout=1,
+        read_timeout=4,
+        # Repeating is ours: only we know how much time is left.
+        retries={"mode": "standard", "total_max_attempts": 1},
+    )
+
+    @cached_property
+    def autoscaling(self) -> AutoScalingClient:
+        """EC2 Auto Scaling."""
+        return self._make("autoscaling")  # type: ignore[no-any-return]  # boto3 finds its clients by name
+
+    @cached_property
+    def ssm(self) -> SSMClient:
+        """Systems Manager."""
+        return self._make("ssm")  # type: ignore[no-any-return]  # boto3 finds its clients by name
+
+    def _make(self, service: Any) -> Any:
+        return boto3.client(service, config=self._CONFIG)
+
+
+class AwsCloud:
+    """:class:`~spotkeeper_responder.ports.Cloud` on AWS.
+
+    Args:
+        clients: kept between batches.
+        responder: the name of the responder that the groups are tagged with.
+        document: name of the SSM document that tells agents of a notice.
+        time_left: seconds until no further try may be begun.
+        pause: sleeps for seconds.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        *,
+        responder: str,
+        document: str,
+        time_left: Callable[[], float],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clients = clients
+        self._responder = responder
+        self._document = document
+        self._time_left = time_left
+        self._pause = pause
+        self._calls = 0
+
+    @property
+    def calls(self) -> int:
+        """How many requests have been made so far, repeated ones included."""
+        return self._calls
+
+    def groups(self, spec: FleetSpec) -> tuple[GroupView, GroupView]:
+        """Return the spot group and the backup group, of one description.
+
+        Raises:
+            LookupError: One of them does not exist.
+        """
+        names = [spec.spot_group, spec.backup_group]
+        found = {group["AutoScalingGroupName"]: group for group in self._described(AutoScalingGroupNames=names)}
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise LookupError(f"no Auto Scaling group {' and '.join(missing)}, expected both groups of {spec.fleet}")
+        return _view(found[spec.spot_group]), _view(found[spec.backup_group])
+
+    def fleets_of(self, nodes: Collection[str]) -> Mapping[str, str]:
+        """Return the fleet of each of ``nodes`` that one of this responder's groups lists."""
+        groups = self._described(Filters=[{"Name": f"tag:{TAG_RESPONDER}", "Values": [self._responder]}])
+        return {
+            instance["InstanceId"]: tag["Value"]
+            for group in groups
+            for tag in group.get("Tags", [])
+            if tag["Key"] == TAG_FLEET
+            for instance in group.get("Instances", [])
+            if instance["InstanceId"] in nodes
+        }
+
+    def launch_failures(self, spec: FleetSpec, since: float) -> Sequence[LaunchFailed]:
+        """Return the failed launches of the spot group since a moment, from its newest activities."""
+        answer = self._call(
+            lambda: self._clients.autoscaling.describe_scaling_activities(
+                AutoScalingGroupName=spec.spot_group, MaxRecords=ACTIVITIES
+            )
+        )
+        found = []
+        for activity in answer["Activities"]:
+            at = activity.get("EndTime", activity["StartTime"]).timestamp()
+            launching = activity.get("Description", "Launching").startswith("Launching")
+            if activity["StatusCode"] == "Failed" and launching and at >= since:
+                message = activity.get("StatusMessage", "")
+                found.append(LaunchFailed(SPOT, classify(message), at, message))
+        return found
+
+    def resize(self, group: str, desired: int) -> None:
+        """Set a group's desired size."""
+        self._call(
+            lambda: self._clients.autoscaling.set_desired_capacity(
+                AutoScalingGroupName=group, DesiredCapacity=desired, HonorCooldown=False
+            )
+        )
+
+    def signal(self, fleet: str, kind: str, deadline: float | None, nodes: Sequence[str]) -> None:
+        """Run the notice document on all nodes of the fleet; the agents of other nodes than ``nodes`` pass it over."""
+        parameters = {
+            "Fleet": [fleet],
+            "Kind": [kind],
+            "Deadline": ["none" if deadline is None else str(int(deadline))],
+            "Nodes": [",".join(nodes)],
+        }
+        self._call(
+            lambda: self._clients.ssm.send_command(
+                DocumentName=self._document,
+                Targets=[{"Key": f"tag:{TAG_FLEET}", "Values": [fleet]}],
+                Parameters=parameters,
+                MaxErrors="100%",  # by default the first node that fails keeps the rest from hearing anything
+                MaxConcurrency="100%",
+                TimeoutSeconds=30,
+            )
+        )
+
+    def terminate(self, termination: Termination) -> None:
+        """Have a node terminated by its group; one that the group does not list any more is terminated."""
+        self._unless_done(
+            lambda: self._clients.autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=termination.node, ShouldDecrementDesiredCapacity=termination.decrement
+            ),
+            done=("not found", "no managed instance"),
+        )
+
+    def complete(self, completion: Completion) -> None:
+        """Let a node go that a lifecycle hook holds; "No active Lifecycle Action" means that it went already."""
+        self._unless_done(
+            lambda: self._clients.autoscaling.complete_lifecycle_action(
+                AutoScalingGroupName=completion.group,
+                LifecycleHookName=completion.hook or HOOK,
+                InstanceId=completion.node,
+                LifecycleActionResult="CONTINUE",
+            ),
+            done=("no active lifecycle action",),
+        )
+
+    def _described(self, **query: Any) -> list[AutoScalingGroupTypeDef]:
+        groups: list[AutoScalingGroupTypeDef] = []
+        while True:
+            answer = self._call(lambda: self._clients.autoscaling.describe_auto_scaling_groups(**query, MaxRecords=100))
+            groups += answer["AutoScalingGroups"]
+            if not answer.get("NextToken"):
+                return groups
+            query["NextToken"] = answer["NextToken"]
+
+    def _unless_done(self, request: Callable[[], object], *, done: Collection[str]) -> None:
+        """Make a request; a validation error whose message holds any part of ``done`` says that it was done before."""
+        try:
+            self._call(request)
+        except ClientError as error:
+            message = error.response["Error"].get("Message", "").lower()
+            if _code(error) != "ValidationError" or not any(part in message for part in done):
+                raise
+
+    def _call(self, request: Callable[[], Answer]) -> Answer:
+        """Make a request, again while it fails for reasons that pass and there is time."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            self._calls += 1
+            try:
+                return request()
+            except ClientError as error:
+                if _code(error) not in RETRIED or not self._time_for(pause):
+                    raise
+            except HTTPClientError:
+                if not self._time_for(pause):
+                    raise
+            self._pause(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _time_for(self, pause: float) -> bool:
+        return self._time_left() > pause
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]
+
+
+def _view(group: AutoScalingGroupTypeDef) -> GroupView:
+    instances = tuple(
+        Instance(
+            node=instance["InstanceId"],
+            state=STATES.get(instance["LifecycleState"], State.GOING),
+            healthy=instance["HealthStatus"].lower() == "healthy",
+            version=instance.get("LaunchTemplate", {}).get("Version", ""),
+        )
+        for instance in group.get("Instances", [])
+    )
+    return GroupView(group["AutoScalingGroupName"], group["DesiredCapacity"], group["MaxSize"], instances)

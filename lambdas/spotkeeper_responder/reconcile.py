@@ -1,0 +1,203 @@
+"""The decision: from what is wanted, seen, remembered and heard to what is remembered next and done. Pure.
+
+No clock, no I/O, no cloud: the same call gives the same answer in the function, in a rehearsal and in a simulation.
+Sizes follow from what is *seen*; events only make it look sooner, or tell what cannot be seen. So an event that is
+lost, repeated, late or out of order changes nothing but the delay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from spotkeeper_ledger import FleetLedger, FleetSpec, NoticeRecord, Signal
+from spotkeeper_responder import drains, notices, sizes
+from spotkeeper_responder import strength as strengths
+from spotkeeper_responder.model import (
+    BACKUP,
+    CONFIGURATION,
+    QUOTA,
+    SPOT,
+    Decision,
+    Event,
+    Facts,
+    FleetView,
+    JobEnded,
+    NodeGone,
+    Tick,
+)
+from spotkeeper_responder.strength import Strength
+
+
+def decide(spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequence[Event], now: float) -> Decision:
+    """Decide what to remember and what to do.
+
+    Args:
+        spec: what the user wants.
+        view: both groups and the agents' reports, as they are now.
+        ledger: what was remembered last; of another incarnation, it counts as nothing.
+        events: what was heard, in any order.
+        now: Unix seconds.
+
+    Returns:
+        The decision. Its ledger has the revision that came in: whoever writes it raises that.
+
+    Raises:
+        UnknownPolicy: The spec names a policy that this code does not have.
+    """
+    tick = any(isinstance(event, Tick) for event in events)
+    view = view.without({event.node for event in events if isinstance(event, NodeGone)})
+    before = fresh(spec, ledger.revision) if ledger.incarnation != spec.incarnation else ledger
+    after = _job(before, events, now)
+    after = _heard(spec, view, after, events, now, tick=tick)
+    strength = strengths.measure(spec, view, after, now)
+    after = _clocks(view, after, strength, now)
+    after = _sized(spec, view, after, strength, now, tick=tick)
+    if tick and after.job_ended_at is None:
+        after = replace(after, notices=drains.drained(spec, view, after, now))
+    decision = Decision(
+        ledger=after,
+        signals=notices.due(before.notices, after.notices, now),
+        standing=_standing(after),
+        facts=_facts(spec, view, before, after, strength, now),
+    )
+    return _acting(spec, view, decision, now, tick=tick)
+
+
+def fresh(spec: FleetSpec, revision: int = 0) -> FleetLedger:
+    """Return the memory of a fleet of which nothing is remembered; ``revision`` is that of what it replaces."""
+    return FleetLedger(fleet=spec.fleet, incarnation=spec.incarnation, revision=revision)
+
+
+def released(spec: FleetSpec, ledger: FleetLedger, now: float) -> bool:
+    """Whether the job is over, and has been for the linger: the fleet is to cost nothing."""
+    return ledger.job_ended_at is not None and now - ledger.job_ended_at >= spec.linger_seconds
+
+
+def settle(ledger: FleetLedger, signalled: Mapping[str, str], terminated: Iterable[str], now: float) -> FleetLedger:
+    """Return the ledger with the outcome of what was done.
+
+    Args:
+        ledger: the one that was acted on, or a later one.
+        signalled: notice ids that were signalled, by node.
+        terminated: nodes whose termination the cloud has accepted.
+        now: Unix seconds.
+    """
+    after: dict[str, NoticeRecord] = dict(ledger.notices)
+    for node, ident in signalled.items():
+        record = after.get(node)
+        if record and record.notice_id == ident and record.stage == notices.SENDING:
+            after[node] = replace(record, stage=notices.SIGNALLED, signalled_at=now)
+    for node in terminated:
+        record = after.get(node)
+        if record and not notices.over(record):
+            after[node] = replace(record, stage=notices.ENDED, ended_at=now)
+    return replace(ledger, notices=after)
+
+
+def _job(ledger: FleetLedger, events: Iterable[Event], now: float) -> FleetLedger:
+    """What has ended stays ended: a job is never restarted by a late word."""
+    ended = [event for event in events if isinstance(event, JobEnded)]
+    if not ended or ledger.job_ended_at is not None:
+        return ledger
+    first = min(ended, key=lambda event: (event.at, event.state))
+    return replace(ledger, job_state=first.state, job_ended_at=min(first.at, now))
+
+
+def _heard(
+    spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequence[Event], now: float, *, tick: bool
+) -> FleetLedger:
+    job_over = ledger.job_ended_at is not None
+    after = replace(
+        ledger,
+        notices=_confirmed(view, notices.hear(spec, view, ledger.notices, events, now, job_over=job_over)),
+        failures=sizes.record_failures(ledger, events, now),
+        seen=strengths.see(view, ledger.seen, now, tick=tick),
+    )
+    return _accounted(view, after, now) if tick else after
+
+
+def _confirmed(view: FleetView, records: Mapping[str, NoticeRecord]) -> dict[str, NoticeRecord]:
+    """Note the steps that nodes have confirmed for the notices they are under."""
+    after = dict(records)
+    for node, report in view.reports.items():
+        record = after.get(node)
+        if record and report.notice_id == record.notice_id and report.confirmed_step is not None:
+            after[node] = replace(record, confirmed_step=report.confirmed_step)
+    return after
+
+
+def _accounted(view: FleetView, ledger: FleetLedger, now: float) -> FleetLedger:
+    passed = 0.0 if ledger.accounted_at is None else max(0.0, now - ledger.accounted_at)
+    return replace(
+        ledger,
+        spot_node_seconds=ledger.spot_node_seconds + passed * len(view.spot.instances),
+        on_demand_node_seconds=ledger.on_demand_node_seconds + passed * len(view.backup.instances),
+        accounted_at=now,
+        ticked_at=now,
+    )
+
+
+def _clocks(view: FleetView, ledger: FleetLedger, strength: Strength, now: float) -> FleetLedger:
+    if strength.shortfall:
+        return ledger if ledger.shortfall_since is not None else replace(ledger, shortfall_since=now)
+    return replace(ledger, shortfall_since=None, seen=strengths.forget(view, ledger.seen))
+
+
+def _sized(
+    spec: FleetSpec, view: FleetView, ledger: FleetLedger, strength: Strength, now: float, *, tick: bool
+) -> FleetLedger:
+    """Settle what to hold. A job that is over buys nothing and gives nothing back, until it gives back everything."""
+    if released(spec, ledger, now):
+        return replace(ledger, spot_desired=0, backup_desired=0, surplus_since=None, surplus_wanted=None)
+    size = sizes.held(spec, view, ledger, now)
+    ledger = replace(ledger, spot_desired=max(0, spec.spot_target))
+    if ledger.job_ended_at is not None:
+        return replace(ledger, backup_desired=size)
+    size = sizes.raised(spec, strength, ledger, size, now)
+    return sizes.lowered(spec, strength, ledger, size, now, tick=tick)
+
+
+def _acting(spec: FleetSpec, view: FleetView, decision: Decision, now: float, *, tick: bool) -> Decision:
+    """Add what brings both groups from what they are to what the ledger says they should hold."""
+    ledger = decision.ledger
+    if released(spec, ledger, now):
+        target = {name: 0 if tick else group.desired for name, group in view.groups()}
+        named = drains.dismissals(view)
+    else:
+        wanted = {SPOT: ledger.spot_desired or 0, BACKUP: ledger.backup_desired or 0}
+        target = {name: sizes.resized(spec, view, name, wanted[name], ledger, now) for name in wanted}
+        named = drains.terminations(spec, view, ledger, target, now)
+    hooks = drains.completions(spec, view, ledger, now)[: drains.CALLS_PER_TICK]
+    return replace(
+        decision,
+        sizes={name: target[name] for name, group in view.groups() if target[name] != group.desired},
+        completions=tuple(hooks) if tick else (),
+        terminations=tuple(named[: drains.CALLS_PER_TICK - len(hooks)]) if tick else (),
+    )
+
+
+def _standing(ledger: FleetLedger) -> tuple[Signal, ...]:
+    signals = [notices.signal_of(node, record) for node, record in ledger.notices.items() if not notices.over(record)]
+    return tuple(sorted(signals, key=lambda signal: (-signal.at, signal.node)))
+
+
+def _facts(
+    spec: FleetSpec, view: FleetView, before: FleetLedger, after: FleetLedger, strength: Strength, now: float
+) -> Facts:
+    def new(failure_class: str) -> int:
+        names = [sizes.failure_key(group, failure_class) for group in (SPOT, BACKUP)]
+        return sum(_count(after, name) - _count(before, name) for name in names)
+
+    return Facts(
+        shortfall=strength.shortfall,
+        backup_size=after.backup_desired or 0,
+        silent=strengths.silent(spec, view, after, now),
+        drought=sizes.refusals(spec, after).refused,
+        quota_failures=new(QUOTA),
+        configuration_failures=new(CONFIGURATION),
+    )
+
+
+def _count(ledger: FleetLedger, name: str) -> int:
+    return ledger.failures[name].count if name in ledger.failures else 0

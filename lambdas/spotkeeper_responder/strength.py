@@ -1,0 +1,92 @@
+"""How strong the spot group is: who serves, who has joined, what is missing, and what of that was lost. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from spotkeeper_ledger import DRAIN, FleetLedger, FleetSpec, NodeSeen, NoticeRecord
+from spotkeeper_responder.model import SPOT, FleetView, GroupView, Instance, State
+from spotkeeper_responder.notices import leaving
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """The spot group, counted."""
+
+    shortfall: int
+    """Nodes that the group should have and that do not serve."""
+    missing: int
+    """The shortfall less what is launching already: what buying could be for."""
+    lost: int
+    """Nodes that have served, or were about to, and that are gone, going or silent. Bounds nothing by itself."""
+    unjoined: int
+    """Nodes that the group should have and whose agents have not reported: what giving back has to wait for."""
+
+
+def see(view: FleetView, seen: Mapping[str, NodeSeen], now: float, *, tick: bool) -> dict[str, NodeSeen]:
+    """Return when each node was first and last seen running.
+
+    Nodes of the spot group are kept after they are gone, until :func:`forget`. ``last_at`` moves on ticks only, so
+    that an event that changes nothing writes nothing.
+    """
+    after = dict(seen)
+    for name, group in view.groups():
+        for instance in group.instances:
+            before = after.get(instance.node)
+            if before is None and instance.state is not State.PENDING:
+                after[instance.node] = NodeSeen(group=name, first_at=now, last_at=now)
+            elif before is not None and tick:
+                after[instance.node] = replace(before, last_at=now)
+    present = view.nodes()
+    return {node: s for node, s in after.items() if node in present or s.group == SPOT}
+
+
+def forget(view: FleetView, seen: Mapping[str, NodeSeen]) -> dict[str, NodeSeen]:
+    """Return ``seen`` less the nodes that are gone: for when spot is at strength, so that none of them is missed."""
+    present = view.nodes()
+    return {node: s for node, s in seen.items() if node in present}
+
+
+def measure(spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float) -> Strength:
+    """Count the spot group. ``ledger`` holds this moment's notices and nodes seen."""
+    candidates = [i for i in _running(view.spot) if i.healthy and not leaving(ledger.notices.get(i.node))]
+    serving = {i.node for i in candidates if serves(spec, view, ledger, i.node, now)}
+    joined = sum(node in view.reported_at for node in serving)
+    pending = {i.node for i in view.spot.live if i.state is State.PENDING and not leaving(ledger.notices.get(i.node))}
+    target = max(0, spec.spot_target)
+    return Strength(
+        shortfall=max(0, target - len(serving)),
+        missing=max(0, target - len(serving) - len(pending)),
+        lost=len(_known(view, ledger.seen, ledger.notices) - serving - pending),
+        unjoined=max(0, target - joined),
+    )
+
+
+def serves(spec: FleetSpec, view: FleetView, ledger: FleetLedger, node: str, now: float) -> bool:
+    """Whether the agent of a running node has reported of late, or still has time for its first report."""
+    reported_at = view.reported_at.get(node)
+    if reported_at is not None:
+        return now - reported_at <= spec.report_stale_seconds
+    seen = ledger.seen.get(node)
+    return seen is None or now - seen.first_at <= spec.boot_grace_seconds
+
+
+def silent(spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float) -> int:
+    """Return how many running nodes of both groups have fallen silent without a notice."""
+    return sum(
+        not leaving(ledger.notices.get(i.node)) and not serves(spec, view, ledger, i.node, now)
+        for _, group in view.groups()
+        for i in _running(group)
+    )
+
+
+def _running(group: GroupView) -> list[Instance]:
+    return [i for i in group.instances if i.state is State.IN_SERVICE]
+
+
+def _known(view: FleetView, seen: Mapping[str, NodeSeen], records: Mapping[str, NoticeRecord]) -> set[str]:
+    """Spot nodes that have run, and those that were noticed before they did; less those that we let go ourselves."""
+    noticed = {i.node for i in view.spot.instances if leaving(records.get(i.node))}
+    ran = {node for node, s in seen.items() if s.group == SPOT}
+    return {node for node in noticed | ran if node not in records or records[node].kind != DRAIN}
