@@ -1,0 +1,97 @@
+"""Durations of a rehearsal: everything that takes time, in seconds, in two sets.
+
+Product code knows no speed factor. A rehearsal is fast because every duration is a public input and is set short, or
+lasts as long as in the cloud because it is not (``--real-time``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Durations:
+    """All durations of one rehearsal: the fleet's own (inputs of the component) and the local cloud's."""
+
+    fleet: Mapping[str, float]
+    """The fleet's ``timings``, by the names that ``AwsTrainingFleet`` gives them."""
+    cloud: Mapping[str, float]
+    """What the local cloud takes for its part: fields of :class:`spotkeeper_lab.local_aws.Timing`, less
+    ``notice_seconds``."""
+    step_seconds: float = 0.05
+    """How long one training step is made to take, so that a small model trains for as long as the story needs."""
+
+    @property
+    def notice_seconds(self) -> float:
+        """From an interruption warning to the reclaim."""
+        return self.fleet["notice_seconds"]
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a step of a scenario may wait for its condition.
+
+        Twice all that can follow one another, and time to start processes.
+        """
+        fleet = sum(
+            self.fleet[name] for name in ("notice_seconds", "hysteresis_seconds", "linger_seconds", "lease_seconds")
+        )
+        cloud = self.cloud["boot_seconds"] + self.cloud["replace_delay_seconds"] + 4 * self.cloud["tick_seconds"]
+        return 30.0 + 2 * (fleet + cloud)
+
+    def plain(self) -> dict[str, float]:
+        """Return all durations in one flat object, for the report."""
+        return {**self.cloud, **self.fleet, "step_seconds": self.step_seconds}
+
+
+SHORT = Durations(
+    fleet={
+        "notice_seconds": 4.0,
+        "boot_grace_seconds": 20.0,
+        "report_seconds": 3.0,
+        "launch_grace_seconds": 15.0,
+        "hysteresis_seconds": 1.0,
+        "linger_seconds": 1.5,
+        "save_gap_seconds": 1.0,
+        "rebalance_expiry_seconds": 20.0,
+        "hook_seconds": 12.0,
+        "save_seconds": 4.0,
+        "lease_seconds": 6.0,
+        "signal_poll_seconds": 1.0,
+        "imds_poll_seconds": 0.4,
+    },
+    cloud={
+        "boot_seconds": 0.5,
+        "tick_seconds": 0.5,
+        "replace_delay_seconds": 0.5,
+        "reclaim_kill_seconds": 0.3,
+    },
+)
+"""What scenarios start from: the two minutes of the notice become four seconds. Silence, leases and launches are
+given more than their share, because what they time here is how fast this machine starts a dozen processes."""
+
+REAL = Durations(
+    fleet={
+        "notice_seconds": 120.0,
+        "boot_grace_seconds": 600.0,
+        "report_seconds": 30.0,
+        "launch_grace_seconds": 60.0,
+        "hysteresis_seconds": 300.0,
+        "linger_seconds": 300.0,
+        "save_gap_seconds": 60.0,
+        "rebalance_expiry_seconds": 1200.0,
+        "hook_seconds": 600.0,
+        "save_seconds": 90.0,
+        "lease_seconds": 30.0,
+        "signal_poll_seconds": 5.0,
+        "imds_poll_seconds": 1.0,
+    },
+    cloud={
+        "boot_seconds": 60.0,
+        "tick_seconds": 60.0,
+        "replace_delay_seconds": 90.0,
+        "reclaim_kill_seconds": 5.0,
+    },
+    step_seconds=0.75,
+)
+"""The defaults of the components, and what a cloud usually takes."""

@@ -1,0 +1,97 @@
+"""The jobs that a rehearsal runs on its fleet: the command of the fleet, and the same job without any interruption."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spotkeeper_lab.scenario import Trainer
+
+TRAINERS = {
+    "digits": "real training of a small network on scikit-learn's digits (one rank; other nodes are spares)",
+    "none": "nodes hold the job and train nothing: notices, sizes and the take-over are proved, checkpoints are not",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the fleet runs."""
+
+    command: str
+    """For ``/bin/sh -c`` on the node."""
+    finish_file: Path
+    """The job ends, as fast as it can, once this file exists."""
+    result_file: Path | None = None
+    """Where a training writes its result."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training."""
+        return self.result_file is not None
+
+
+def job(trainer: str, settings: Trainer, step_seconds: float, work_dir: Path) -> Job:
+    """Return the job that ``trainer`` (one of :data:`TRAINERS`) names."""
+    finish_file = work_dir / "finish"
+    if trainer == "none":
+        return Job(f"while [ ! -e {shlex.quote(str(finish_file))} ]; do sleep 0.2; done", finish_file)
+    result_file = work_dir / "result.json"
+    pace = [
+        "--pace",
+        f"{step_seconds:g}",
+        "--full-speed-when",
+        str(finish_file),
+        "--save-every",
+        f"{settings.save_every:g}",
+    ]
+    return Job(
+        "exec " + shlex.join([*_digits(settings), *pace, "--result", str(result_file)]), finish_file, result_file
+    )
+
+
+def start_uninterrupted(settings: Trainer, work_dir: Path) -> subprocess.Popen[bytes]:
+    """Start the same training with nobody to interrupt it, at full speed, in its own process.
+
+    Its result is ``uninterrupted.json``.
+    """
+    folder = work_dir / "uninterrupted"
+    folder.mkdir()
+    command = [
+        *_digits(settings),
+        "--pace",
+        "0",
+        "--save-every",
+        "3600",
+        "--checkpoint",
+        f"{folder.as_uri()}/checkpoint",
+    ]
+    with (folder / "output.log").open("wb") as output:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [*command, "--result", str(work_dir / "uninterrupted.json")],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
+
+def result(path: Path | None) -> dict[str, Any]:
+    """Return the result that a training wrote, empty where it wrote none."""
+    if path is None or not path.exists():
+        return {}
+    written = json.loads(path.read_text("utf-8"))
+    return written if isinstance(written, dict) else {}
+
+
+def _digits(settings: Trainer) -> list[str]:
+    arguments = {"--epochs": settings.epochs, "--batch": settings.batch, "--seed": settings.seed}
+    return [
+        sys.executable,
+        "-m",
+        "spotkeeper_lab.trainers.digits",
+        *(str(each) for pair in arguments.items() for each in pair),
+    ]

@@ -1,0 +1,245 @@
+"""Whether a rehearsal proved anything, and which promises it saw broken. Pure.
+
+A run is ``ok`` only if a node was interrupted, the one that held the job among them, in the middle of an epoch; if
+training went on, on another node, from a published checkpoint, for at least one step; and if no promise was broken.
+What is wrong is told in sentences with numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from spotkeeper_lab.scenario import Expectations
+from spotkeeper_lab.timeline import BACKUP, SPOT, Holding, Notice, Timeline, alive
+from spotkeeper_ledger.documents import INTERRUPTION, REBALANCE
+
+LAG_SECONDS = 2.0
+"""How old the responder's picture of the fleet may be when it acts: one run of the function."""
+FOREVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is judged."""
+
+    timeline: Timeline
+    expect: Expectations
+    trains: bool = True
+    """Whether the job is a training that saves; otherwise only notices, sizes and the take-over of the job are
+    judged."""
+    digest: str | None = None
+    """Digest of the final weights."""
+    uninterrupted_digest: str | None = None
+    missed: Sequence[str] = ()
+    """What the scenario waited for in vain, and processes that failed: sentences."""
+
+
+def broken_promises(evidence: Evidence) -> list[str]:
+    """Return a sentence for each promise that was broken, or for why nothing was proved; an empty list is a proof."""
+    return [*evidence.missed, *(sentence for check in CHECKS for sentence in check(evidence))]
+
+
+def steps_lost(timeline: Timeline) -> int | None:
+    """Return how many steps were done twice because a generation went on from before the end of the one before it."""
+    pairs = list(zip(timeline.runs, timeline.runs[1:], strict=False))
+    lost = [_lost(before, after) for before, after in pairs]
+    known = [steps for steps in lost if steps is not None]
+    return sum(known) if known or not pairs else None
+
+
+def _lost(before: Holding, after: Holding) -> int | None:
+    if before.last_step is None or after.resume_step is None:
+        return None
+    return max(0, before.last_step - after.resume_step)
+
+
+def _interruptions(evidence: Evidence) -> list[Notice]:
+    return [notice for notice in evidence.timeline.interruptions if notice.kind == INTERRUPTION]
+
+
+def _next_holding(timeline: Timeline, notice: Notice) -> Holding | None:
+    """The generation that went on with the job of a noticed holder."""
+    return next((each for each in timeline.runs if each.start >= notice.at), None)
+
+
+def _something_happened(evidence: Evidence) -> Iterator[str]:
+    notices = _interruptions(evidence)
+    held = [notice for notice in notices if notice.held_job]
+    if not notices:
+        yield "nothing was proved: no node was interrupted"
+    elif not held:
+        yield f"nothing was proved: the job's node was not among the {len(notices)} that were interrupted"
+    elif evidence.trains:
+        steps = [notice.step if notice.confirmed_step is None else notice.confirmed_step for notice in held]
+        if not any((step or 0) % evidence.timeline.shape.steps_per_epoch for step in steps):
+            yield f"nothing was proved: the job was interrupted at step {steps[0]}, the end of an epoch, not within one"
+
+
+def _training_went_on(evidence: Evidence) -> Iterator[str]:
+    for notice in _interruptions(evidence):
+        if not notice.held_job:
+            continue
+        after = _next_holding(evidence.timeline, notice)
+        if after is None or after.node == notice.node:
+            yield f"training did not go on: no other node took the job of {notice.node}"
+        elif not evidence.trains:
+            continue
+        elif not after.resume_step:
+            yield f"training did not go on from a checkpoint: {after.node} began at step 0"
+        elif after.last_step is None or after.last_step <= after.resume_step:
+            yield f"training did not go on: {after.node} resumed at step {after.resume_step} and made no step"
+
+
+def _no_step_lost(evidence: Evidence) -> Iterator[str]:
+    runs = evidence.timeline.runs
+    for notice in evidence.timeline.notices:
+        before = [each for each in runs if each.start < notice.at and each.node == notice.node]
+        after = _next_holding(evidence.timeline, notice)
+        in_time = notice.heard_at is not None and (notice.deadline is None or notice.heard_at < notice.deadline)
+        if not (evidence.trains and notice.held_job and in_time and before and after):
+            continue
+        lost = _lost(before[-1], after)
+        if lost:
+            yield (
+                f"{lost} steps were lost although the notice reached {notice.node} in time: "
+                f"it stopped at step {before[-1].last_step}, {after.node} resumed at {after.resume_step}"
+            )
+
+
+def _checkpoint_confirmed(evidence: Evidence) -> Iterator[str]:
+    for notice in evidence.timeline.interruptions:
+        if not (evidence.trains and notice.held_job):
+            continue
+        if notice.heard_at is None:
+            yield f"the notice of {notice.node} never reached its agent"
+        elif notice.confirmed_at is None or notice.confirmed_step is None:
+            yield f"{notice.node} held the job and did not confirm a checkpoint for its {notice.kind} notice"
+        elif notice.deadline is not None and notice.confirmed_at > notice.deadline:
+            late = notice.confirmed_at - notice.deadline
+            yield f"{notice.node} confirmed its checkpoint {late:.1f} s after the deadline"
+
+
+def _same_weights(evidence: Evidence) -> Iterator[str]:
+    if not evidence.trains:
+        return
+    if evidence.digest is None:
+        yield "the training left no result: its final weights could not be compared"
+    elif evidence.digest != evidence.uninterrupted_digest:
+        yield (
+            f"the final weights differ from those of an uninterrupted run: digest {evidence.digest[:12]}…, "
+            f"uninterrupted {str(evidence.uninterrupted_digest)[:12]}…"
+        )
+
+
+def _signalled_once(evidence: Evidence) -> Iterator[str]:
+    for notice in _interruptions(evidence):
+        if notice.signalled_at is None:
+            yield f"the responder never signalled {notice.node}, which was interrupted"
+        elif notice.deadline is not None and notice.signalled_at > notice.deadline:
+            late = notice.signalled_at - notice.deadline
+            yield f"the responder signalled {notice.node} {late:.1f} s after its deadline"
+    for notice in evidence.timeline.notices:
+        if notice.commands > 1:
+            yield f"the {notice.kind} notice of {notice.node} was acted on {notice.commands} times, expected once"
+
+
+def _only_what_is_missing(evidence: Evidence) -> Iterator[str]:
+    timeline, shape = evidence.timeline, evidence.timeline.shape
+    before = 0
+    for at, size in timeline.desired[BACKUP]:
+        missing = _missing(timeline, at)
+        allowed = min(shape.maximum, shape.base + missing)
+        if size > max(before, allowed):
+            yield (
+                f"{size} on-demand nodes were asked for {at - timeline.started_at:.1f} s after the start, "
+                f"expected at most {allowed}: base {shape.base}, maximum {shape.maximum}, {missing} spot nodes missing"
+            )
+        before = size
+
+
+def _missing(timeline: Timeline, at: float) -> int:
+    """The most spot nodes that can be said to be missing at ``at``; none are while the fleet is first filled."""
+    spot = [life for life in timeline.lives if life.group == SPOT]
+    told = {notice.node: notice.at for notice in timeline.notices if notice.kind != REBALANCE}
+    lost = {life.node: min(told.get(life.node, FOREVER), life.ended_at or FOREVER) for life in spot}
+    refused = any(when <= at for when, group in timeline.refused if group == SPOT)
+    if not refused and all(when > at for when in lost.values()):
+        return 0
+    strength = min(
+        sum((life.serving_at or FOREVER) <= moment < lost[life.node] for life in spot)
+        for moment in (at, at - LAG_SECONDS)
+    )
+    return max(0, timeline.shape.spot_target - strength)
+
+
+def _sizes_as_expected(evidence: Evidence) -> Iterator[str]:
+    timeline, expect, shape = evidence.timeline, evidence.expect, evidence.timeline.shape
+    for notice in _interruptions(evidence):
+        if shape.policy == "never":
+            if notice.backup_requested_at is not None:
+                yield f"on-demand was bought for {notice.node} although the policy is never"
+        elif expect.backup_before_reclaim and notice.group == SPOT:
+            yield from _bought_in_time(timeline, notice)
+    if expect.returned_to_spot and not any(notice.returned_at for notice in timeline.interruptions):
+        size, living = timeline.size(BACKUP, timeline.ended_at), alive(timeline.lives, BACKUP, timeline.ended_at)
+        yield (
+            f"the fleet did not return to spot: at the end {size} on-demand nodes were asked for and {living} running, "
+            f"base {shape.base}"
+        )
+    if expect.released:
+        sizes = {group: timeline.size(group, timeline.ended_at) for group in (SPOT, BACKUP)}
+        living = sum(alive(timeline.lives, group, timeline.ended_at) for group in (SPOT, BACKUP))
+        if any(sizes.values()) or living:
+            yield (
+                f"the finished job still costs: {sizes[SPOT]} spot and {sizes[BACKUP]} on-demand nodes asked for, "
+                f"{living} running"
+            )
+
+
+def _bought_in_time(timeline: Timeline, notice: Notice) -> Iterator[str]:
+    shape, gone = timeline.shape, notice.gone_at or notice.deadline or timeline.ended_at
+    spot = [life for life in timeline.lives if life.group == SPOT]
+    coming = sum(life.launched_at < gone <= (life.serving_at or FOREVER) for life in spot)
+    needed = min(shape.maximum, shape.base + max(0, _missing(timeline, gone) - coming))
+    held = timeline.size(BACKUP, gone)
+    if held < needed:
+        yield (
+            f"{held} on-demand nodes were asked for when {notice.node} was gone, "
+            f"{gone - notice.at:.1f} s after its notice, expected {needed}"
+        )
+
+
+def _hook_after_confirmation(evidence: Evidence) -> Iterator[str]:
+    for notice in evidence.timeline.notices:
+        done = notice.hook_completed_at
+        if done is None or (notice.deadline is not None and done >= notice.deadline):
+            continue
+        if notice.confirmed_at is None or notice.confirmed_at > done:
+            yield f"the lifecycle hook of {notice.node} was completed before its checkpoint was confirmed"
+
+
+def _held_on_demand(evidence: Evidence) -> Iterator[str]:
+    if not evidence.expect.held_on_demand:
+        return
+    holdings = evidence.timeline.holdings
+    bridges = [n for n, each in enumerate(holdings) if each.group == BACKUP]
+    if not bridges:
+        yield "the job was expected to run on an on-demand node, and never did"
+    elif not any(each.group == SPOT for each in holdings[bridges[-1] :]):
+        yield f"the job stayed on the on-demand node {holdings[bridges[-1]].node} and did not move back to spot"
+
+
+CHECKS: Sequence[Callable[[Evidence], Iterator[str]]] = (
+    _something_happened,
+    _training_went_on,
+    _checkpoint_confirmed,
+    _no_step_lost,
+    _same_weights,
+    _signalled_once,
+    _only_what_is_missing,
+    _sizes_as_expected,
+    _hook_after_confirmation,
+    _held_on_demand,
+)
+"""Everything that is judged, in the order in which it is told."""

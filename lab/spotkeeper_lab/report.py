@@ -1,0 +1,131 @@
+"""The report of a rehearsal as JSON: what was measured, and the durations that it was measured under. Pure.
+
+Every ``*_s`` of an interruption counts from its notice and is null where it did not happen; ``of_notice`` gives the
+same numbers as fractions of the notice, so that a rehearsal with short durations can be compared with one in real time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spotkeeper_lab.proof import Evidence, broken_promises, steps_lost
+from spotkeeper_lab.scenario import Scenario
+from spotkeeper_lab.timeline import BACKUP, SPOT, Notice, Timeline, last
+
+MEASURED: Mapping[str, str] = {
+    "agent_heard_s": "heard_at",
+    "signalled_s": "signalled_at",
+    "checkpoint_confirmed_s": "confirmed_at",
+    "backup_requested_s": "backup_requested_at",
+    "backup_serving_s": "backup_serving_at",
+    "returned_to_spot_s": "returned_at",
+}
+"""Name in the report to the time of a :class:`~spotkeeper_lab.timeline.Notice` that it is counted to."""
+
+
+def build(
+    scenario: Scenario, evidence: Evidence, calls: Mapping[str, Mapping[str, int]], *, cloud: str = "aws"
+) -> dict[str, Any]:
+    """Return the report.
+
+    Args:
+        scenario: What was played.
+        evidence: What came out.
+        calls: Caller to operation to how many calls it made of the cloud's interfaces.
+        cloud: Name of the cloud.
+    """
+    timeline, notice_seconds = evidence.timeline, scenario.durations.notice_seconds
+    broken = broken_promises(evidence)
+    return {
+        "cloud": cloud,
+        "scenario": scenario.name,
+        "description": scenario.description,
+        "nodes": scenario.nodes,
+        "seconds": round(timeline.ended_at - timeline.started_at, 1),
+        "durations": scenario.durations.plain(),
+        "ok": not broken,
+        "broken_promises": broken,
+        "interruptions": [_interruption(notice, timeline, notice_seconds) for notice in timeline.interruptions],
+        "training": _training(evidence) if evidence.trains else None,
+        "capacity": {
+            "spot_node_s": _node_seconds(timeline, SPOT),
+            "on_demand_node_s": _node_seconds(timeline, BACKUP),
+        },
+        "aws_calls": _calls(timeline, calls),
+    }
+
+
+def _interruption(notice: Notice, timeline: Timeline, notice_seconds: float) -> dict[str, Any]:
+    after = {name: _since(notice.at, getattr(notice, field)) for name, field in MEASURED.items()}
+    fractions = {
+        name.removesuffix("_s"): None if seconds is None else round(seconds / notice_seconds, 3)
+        for name, seconds in after.items()
+    }
+    return {
+        "node": notice.node,
+        "kind": notice.kind,
+        "held_job": notice.held_job,
+        "notice_at": round(notice.at, 3),
+        "deadline": None if notice.deadline is None else round(notice.deadline, 3),
+        "step": notice.step,
+        "confirmed_step": notice.confirmed_step,
+        **after,
+        "reclaimed_s": _since(notice.at, notice.gone_at),
+        "notice_s": notice_seconds,
+        "of_notice": fractions,
+        "started_s": _since(timeline.started_at, notice.at),
+    }
+
+
+def _since(start: float, at: float | None) -> float | None:
+    return None if at is None else round(at - start, 3)
+
+
+def _training(evidence: Evidence) -> dict[str, Any]:
+    timeline = evidence.timeline
+    moves = timeline.runs[1:]
+    held = next((notice for notice in timeline.interruptions if notice.held_job), None)
+    went_on = next((each for each in moves if held and each.start >= held.at), None)
+    return {
+        "steps": timeline.total if timeline.finished_at is not None else last(timeline.steps, timeline.ended_at),
+        "finished": timeline.finished_at is not None,
+        "steps_lost": steps_lost(timeline),
+        "resumed": went_on is not None and bool(went_on.resume_step),
+        "resumed_on": went_on.node if went_on else None,
+        "resume_step": went_on.resume_step if went_on else None,
+        "digest": evidence.digest,
+        "uninterrupted_digest": evidence.uninterrupted_digest,
+        "moves": [
+            {"generation": each.generation, "node": each.node, "group": each.group, "resume_step": each.resume_step}
+            for each in moves
+        ],
+    }
+
+
+def _node_seconds(timeline: Timeline, group: str) -> float:
+    lives = [life for life in timeline.lives if life.group == group]
+    return round(sum((life.ended_at or timeline.ended_at) - life.launched_at for life in lives), 1)
+
+
+def _calls(timeline: Timeline, calls: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    shown = {caller: dict(sorted(calls.get(caller, {}).items())) for caller in ("responder", "agents")}
+    return {
+        "responder": sum(shown["responder"].values()),
+        "agents": sum(shown["agents"].values()),
+        "by_operation": shown,
+        "per_interruption": _per_interruption(timeline),
+    }
+
+
+def _per_interruption(timeline: Timeline) -> float | None:
+    """Return how many calls the responder made for each noticed node.
+
+    Counted from the first notice until the last noticed node was gone; ticks are among them.
+    """
+    notices = [notice for notice in timeline.interruptions if notice.gone_at is not None]
+    if not notices:
+        return None
+    start, end = min(notice.at for notice in notices), max(notice.gone_at or 0 for notice in notices)
+    made = (last(timeline.calls, end) or 0) - (last(timeline.calls, start) or 0)
+    return round(made / len(notices), 1)

@@ -1,0 +1,234 @@
+"""Scenarios: what happens to a fleet in a rehearsal, as data that a user can write.
+
+A scenario is a YAML file; the ones that come with Spotkeeper lie in ``scenarios/``. Its keys::
+
+    name: one-interruption               # default: the file's name
+    description: The node that trains is interrupted.
+    nodes: 4                             # default 4
+    fleet: {policy: mirror}              # inputs of the stack, by the names of its config keys
+    trainer: {epochs: 20}               # settings of the digits trainer
+    durations: {notice_seconds: 8}       # any of `spotkeeper_lab.durations.SHORT`
+    steps:
+      - when: training-mid-epoch         # default: now
+        within: 60                       # seconds that it may take at most, by default plenty
+        after: 0.5                       # seconds to wait once the condition holds, default 0
+        do: interrupt
+        target: holder
+    expect: {returned_to_spot: true}
+
+Everything is checked when the file is read; an error names the file, the key, what it was and what is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spotkeeper_lab.durations import SHORT, Durations
+from spotkeeper_lab.reading import Reader, ScenarioError
+from spotkeeper_lab.situation import CONDITIONS, TARGETS
+
+DEFAULT = "one-interruption"
+"""The scenario that is played where none is named."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that a scenario does, once its condition holds."""
+
+    do: str
+    """One of :data:`ACTIONS`."""
+    when: str = "now"
+    """One of :data:`spotkeeper_lab.situation.CONDITIONS`."""
+    after: float = 0.0
+    """Seconds to wait once the condition holds."""
+    within: float | None = None
+    """Seconds that the condition may take at most; by default what :attr:`Durations.patience_seconds` says."""
+    target: str = "holder"
+    """``interrupt``, ``rebalance``: one of :data:`spotkeeper_lab.situation.TARGETS`."""
+    warn: bool = True
+    """``interrupt``, ``rebalance``: whether the cloud's event is sent; the node's own metadata always says it."""
+    capacity: int = 0
+    """``drought``: how many spot nodes may run in all from now on. Those that run stay."""
+    sort: str = "foreign"
+    """``send-events``: ``foreign`` (of instances that are nobody's) or ``malformed``."""
+    count: int = 1
+    """``send-events``: how many."""
+
+
+_TARGETED = frozenset({"target", "warn"})
+ACTIONS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "interrupt": ("take nodes back after the notice, as the spot market does", _TARGETED),
+    "rebalance": ("recommend to rebalance nodes, which then stay", _TARGETED),
+    "drought": ("refuse spot launches beyond `capacity` nodes", frozenset({"capacity"})),
+    "restore": ("launch spot again without limit", frozenset()),
+    "drop-warnings": ("lose every warning that the cloud sends from now on; nodes still see theirs", frozenset()),
+    "duplicate": ("deliver every event of the cloud several times from now on", frozenset()),
+    "shuffle": ("deliver events of the cloud late and out of order from now on", frozenset()),
+    "send-events": ("send `count` events that mean nothing to the fleet", frozenset({"sort", "count"})),
+    "finish": ("let the training run to its end at full speed", frozenset()),
+    "wait": ("nothing but wait for the condition", frozenset()),
+}
+"""What a step can do: name to explanation and the settings it takes besides ``when`` and ``after``."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Settings of the digits trainer."""
+
+    epochs: int = 20
+    save_every: float = 5.0
+    """Seconds between checkpoints that nobody asked for."""
+    batch: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What has to hold at the end besides the promises, which always have to."""
+
+    returned_to_spot: bool = True
+    """On-demand nodes were bought, and are gone again because spot is back."""
+    backup_before_reclaim: bool = True
+    """On-demand was requested before the first interrupted node was gone."""
+    held_on_demand: bool = False
+    """The job has run on an on-demand node, and went on from its checkpoint on a spot node after that."""
+    released: bool = False
+    """After the job's end both groups went to zero."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A whole scenario, checked."""
+
+    name: str
+    description: str
+    steps: tuple[Step, ...]
+    nodes: int = 4
+    fleet: Mapping[str, Any] = field(default_factory=dict)
+    trainer: Trainer = field(default_factory=Trainer)
+    durations: Durations = SHORT
+    expect: Expectations = field(default_factory=Expectations)
+
+
+_FLEET_KEYS: Mapping[str, type] = {
+    "onDemandBase": int,
+    "onDemandMax": int,
+    "policy": str,
+    "policyWaitSeconds": float,
+    "onRebalance": str,
+    "gang": str,
+}
+
+
+def _step(reader: Reader) -> Step:
+    do = reader.choice("do", ACTIONS)
+    takes = ACTIONS[do][1]
+    values: dict[str, Any] = {
+        "do": do,
+        "when": reader.choice("when", CONDITIONS, "now"),
+        "after": reader.take("after", float, 0.0, least=0),
+        "within": reader.take("within", float, None, least=0),
+    }
+    if "target" in takes:
+        values["target"] = reader.choice("target", TARGETS, "holder")
+        values["warn"] = reader.take("warn", bool, True)
+    if "capacity" in takes:
+        values["capacity"] = reader.take("capacity", int, 0, least=0)
+    if "sort" in takes:
+        values["sort"] = reader.choice("sort", {"foreign": None, "malformed": None}, "foreign")
+        values["count"] = reader.take("count", int, 1, least=1)
+    reader.finish(", ".join(["do", "when", "within", "after", *sorted(takes)]))
+    return Step(**values)
+
+
+def _durations(reader: Reader) -> Durations:
+    fleet = {name: reader.take(name, float, value, least=0) for name, value in SHORT.fleet.items()}
+    cloud = {name: reader.take(name, float, value, least=0) for name, value in SHORT.cloud.items()}
+    step_seconds = reader.take("step_seconds", float, SHORT.step_seconds, least=0)
+    reader.finish(", ".join(sorted(SHORT.plain())))
+    return Durations(fleet, cloud, step_seconds)
+
+
+def _settings(reader: Reader, kind: type) -> Any:
+    """Read an object whose keys are the fields of the dataclass ``kind``, all of which have defaults."""
+    values = {}
+    for item in fields(kind):
+        default = item.default
+        least = (
+            None if isinstance(default, bool) else 0 if item.name == "seed" else 1 if isinstance(default, int) else 0
+        )
+        values[item.name] = reader.take(item.name, type(default), default, least=least)
+    reader.finish(", ".join(item.name for item in fields(kind)))
+    return kind(**values)
+
+
+def _fleet(reader: Reader) -> dict[str, Any]:
+    values = {key: reader.take(key, kind, None) for key, kind in _FLEET_KEYS.items()}
+    reader.finish(", ".join(_FLEET_KEYS))
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def parse(content: str, source: str) -> Scenario:
+    """Return the scenario that ``content`` describes; ``source`` names it in errors.
+
+    Raises:
+        ScenarioError: It cannot be used.
+    """
+    try:
+        raw = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{source}: not YAML: {error}") from None
+    top = Reader(source, "", raw)
+    steps = top.take("steps", list)
+    scenario = Scenario(
+        name=top.take("name", str, Path(source).stem),
+        description=" ".join(top.take("description", str).split()),
+        nodes=top.take("nodes", int, 4, least=1),
+        fleet=_fleet(top.part("fleet")),
+        trainer=_settings(top.part("trainer"), Trainer),
+        durations=_durations(top.part("durations")),
+        steps=tuple(_step(Reader(source, f"steps[{n}]", step)) for n, step in enumerate(steps)),
+        expect=_settings(top.part("expect"), Expectations),
+    )
+    top.finish("name, description, nodes, fleet, trainer, durations, steps, expect")
+    if not scenario.steps:
+        top.refuse("steps", [], "at least one step")
+    return scenario
+
+
+def names() -> list[str]:
+    """Return the names of the scenarios that come with Spotkeeper, the default first."""
+    found = [path.name.removesuffix(".yaml") for path in _folder().iterdir() if path.name.endswith(".yaml")]
+    return sorted(found, key=lambda name: (name != DEFAULT, name))
+
+
+def text(name: str) -> str:
+    """Return the YAML of a scenario that comes with Spotkeeper."""
+    return str((_folder() / f"{name}.yaml").read_text("utf-8"))
+
+
+def load(name_or_file: str) -> Scenario:
+    """Return a scenario by its name, or from a file.
+
+    Raises:
+        ScenarioError: There is none, or it cannot be used.
+    """
+    if name_or_file in names():
+        return parse(text(name_or_file), f"{name_or_file}.yaml")
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise ScenarioError(f"scenario: was {name_or_file!r}, expected a YAML file or one of {', '.join(names())}")
+    try:
+        return parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from None
+
+
+def _folder() -> Any:
+    return resources.files(__package__) / "scenarios"

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+import subprocess
+
+from spotkeeper_lab import jobs
+from spotkeeper_lab.scenario import Trainer
+
+
+def test_a_job_that_trains_nothing_ends_when_it_may(tmp_path):
+    held = jobs.job("none", Trainer(), 0.05, tmp_path)
+    assert not held.trains
+    running = subprocess.Popen(["/bin/sh", "-c", held.command])
+    assert running.poll() is None
+    held.finish_file.touch()
+    assert running.wait(10) == 0
+
+
+def test_the_digits_job_is_the_uninterrupted_one_at_a_pace(tmp_path):
+    settings = Trainer(epochs=3, batch=100, seed=7)
+    training = jobs.job("digits", settings, 0.05, tmp_path)
+    assert training.trains
+    for part in ("--epochs 3 --batch 100 --seed 7", "--pace 0.05", f"--full-speed-when {tmp_path}/finish"):
+        assert part in training.command
+    process = jobs.start_uninterrupted(settings, tmp_path)
+    assert process.wait(60) == 0
+    assert jobs.result(tmp_path / "uninterrupted.json")["steps"] == 45
+
+    training.finish_file.touch()  # so that the pace is dropped
+    command = training.command + f" --checkpoint {(tmp_path / 'checkpoint').as_uri()}"
+    subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, timeout=60)
+    assert jobs.result(training.result_file) == jobs.result(tmp_path / "uninterrupted.json")
+
+
+def test_no_result_is_empty(tmp_path):
+    assert jobs.result(None) == {}
+    assert jobs.result(tmp_path / "none.json") == {}
+    (tmp_path / "list.json").write_text(json.dumps([1]))
+    assert jobs.result(tmp_path / "list.json") == {}

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+
+from spotkeeper_lab import actions, scenario
+from spotkeeper_lab.durations import SHORT
+from spotkeeper_lab.reading import ScenarioError
+from spotkeeper_lab.scenario import load, names, parse
+
+SMALLEST = "description: Nothing happens.\nsteps: [{do: wait}]\n"
+
+
+def test_the_scenarios_of_the_house_can_be_read_and_the_default_comes_first():
+    assert names()[0] == scenario.DEFAULT
+    assert set(names()) == {"one-interruption", "storm", "drought", "rebalance", "noise", "finish"}
+    for name in names():
+        assert load(name).name == name
+
+
+def test_what_is_not_given_has_its_default():
+    found = parse(SMALLEST, "calm.yaml")
+    assert (found.name, found.nodes, found.fleet, found.durations) == ("calm", 4, {}, SHORT)
+    assert found.expect.returned_to_spot
+    assert found.steps[0].when == "now"
+
+
+def test_given_values_reach_their_place():
+    found = parse(
+        """
+        name: mine
+        description: >
+          Two
+          lines.
+        nodes: 5
+        fleet: {policy: patient, policyWaitSeconds: 3}
+        trainer: {epochs: 7}
+        durations: {notice_seconds: 4, boot_seconds: 0.5, step_seconds: 0.01}
+        steps:
+          - {when: training, after: 1, do: interrupt, target: half, warn: false}
+          - {do: send-events, sort: malformed, count: 3}
+        expect: {returned_to_spot: false}
+        """,
+        "x.yaml",
+    )
+    assert (found.name, found.description, found.nodes) == ("mine", "Two lines.", 5)
+    assert found.fleet == {"policy": "patient", "policyWaitSeconds": 3.0}
+    assert found.trainer.epochs == 7
+    assert found.durations.fleet["notice_seconds"] == 4
+    assert found.durations.cloud["boot_seconds"] == 0.5
+    assert found.durations.step_seconds == 0.01
+    first, second = found.steps
+    assert (first.when, first.after, first.target, first.warn) == ("training", 1.0, "half", False)
+    assert (second.sort, second.count) == ("malformed", 3)
+    assert not found.expect.returned_to_spot
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "was", "expected"),
+    [
+        ("nodes: 0", "nodes", "0", "at least 1"),
+        ("nodes: true", "nodes", "True", "a whole number"),
+        ("nodes: 2.5", "nodes", "2.5", "a whole number"),
+        ("speed: 2", "speed", "2", "no such key"),
+        ("fleet: {nodes: 2}", "fleet.nodes", "2", "onDemandBase"),
+        ("fleet: {policy: 3}", "fleet.policy", "3", "a string"),
+        ("trainer: {epochs: 0}", "trainer.epochs", "0", "at least 1"),
+        ("durations: {boot: 1}", "durations.boot", "1", "boot_seconds"),
+        ("durations: {notice_seconds: -1}", "durations.notice_seconds", "-1", "at least 0"),
+        ("durations: [1]", "durations", "[1]", "a mapping"),
+        ("expect: {released: 1}", "expect.released", "1", "true or false"),
+        ("steps: []", "steps", "[]", "at least one step"),
+        ("steps: [wait]", "steps[0]", "'wait'", "a mapping"),
+        ("steps: [{when: training}]", "steps[0].do", "None", "a string"),
+        ("steps: [{do: dance}]", "steps[0].do", "'dance'", "interrupt"),
+        ("steps: [{do: wait, when: later}]", "steps[0].when", "'later'", "training-mid-epoch"),
+        ("steps: [{do: wait, after: soon}]", "steps[0].after", "'soon'", "a number"),
+        ("steps: [{do: wait}, {do: interrupt, target: me}]", "steps[1].target", "'me'", "holder"),
+        ("steps: [{do: wait, target: holder}]", "steps[0].target", "'holder'", "no such key"),
+        ("steps: [{do: send-events, sort: nice}]", "steps[0].sort", "'nice'", "foreign"),
+        ("steps: [{do: drought, capacity: -1}]", "steps[0].capacity", "-1", "at least 0"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_what_is_expected(line, key, was, expected):
+    given = line if line.startswith("steps") else line + "\nsteps: [{do: wait}]"
+    with pytest.raises(ScenarioError) as refused:
+        parse(f"description: x\n{given}\n", "mine.yaml")
+    message = str(refused.value)
+    assert message.startswith(f"mine.yaml: {key}: was {was}, expected ")
+    assert expected in message
+
+
+def test_what_is_not_yaml_or_no_mapping_is_refused():
+    with pytest.raises(ScenarioError, match=r"mine\.yaml: not YAML"):
+        parse("a: [", "mine.yaml")
+    with pytest.raises(ScenarioError, match="the file: was \\[1\\], expected a mapping"):
+        parse("- 1", "mine.yaml")
+
+
+def test_a_missing_description_is_named():
+    with pytest.raises(ScenarioError, match="description: was None, expected a string"):
+        parse("steps: [{do: wait}]", "mine.yaml")
+
+
+def test_a_file_can_be_named_instead(tmp_path):
+    file = tmp_path / "calm.yaml"
+    file.write_text(SMALLEST)
+    assert load(str(file)).name == "calm"
+
+
+def test_an_unknown_name_lists_those_that_there_are():
+    with pytest.raises(ScenarioError, match="was 'hurricane', expected a YAML file or one of one-interruption"):
+        load("hurricane")
+
+
+def test_every_action_can_be_done():
+    assert set(actions.ACTIONS) == set(scenario.ACTIONS)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from spotkeeper_lab.trainer_log import last_steps, parse, resume_steps
+
+ONE = parse(
+    """
+{"event": "start", "generation": 1, "resume_step": 0}
+{"event": "stop", "generation": 1, "step": 40, "reason": "notice"}
+{"event": "start", "generation": 3, "resume_step": 70}
+{"event": "sto"""
+)
+TWO = parse('{"event": "start", "generation": 2, "resume_step": 40}\n{"event": "stop", "step": 70}\n7\n')
+
+
+def test_lines_that_were_cut_off_or_are_no_events_are_left_out():
+    assert [event["event"] for event in ONE] == ["start", "stop", "start"]
+    assert len(TWO) == 2
+
+
+def test_where_each_generation_went_on_from_and_how_far_it_came():
+    assert resume_steps([ONE, TWO]) == {1: 0, 2: 40, 3: 70}
+    assert last_steps([ONE, TWO]) == {1: 40, 2: 70}
+
+
+def test_a_generation_that_crashed_and_started_again_counts_from_its_first_start():
+    again = parse('{"event":"start","generation":1,"resume_step":5}\n{"event":"start","generation":1,"resume_step":9}')
+    assert resume_steps([again]) == {1: 5}
