@@ -126,7 +126,7 @@ def test_the_archive_that_nodes_get_works_on_python_39(nodes: Nodes, tmp_path: P
 def test_it_needs_nothing_but_the_standard_library_and_little_of_that() -> None:
     program = """
 import sys
-import spotkeeper_agent.cli, spotkeeper_training
+import spotkeeper_agent.cli, spotkeeper_agent.run, spotkeeper_training
 from spotkeeper_ledger import open_board
 open_board("s3://bucket", region="eu-west-1")
 print("\\n".join(sorted(sys.modules)))

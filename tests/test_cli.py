@@ -58,6 +58,20 @@ def test_wrong_input_is_named(arguments, told, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_what_the_stack_refuses_is_named_by_its_key(tmp_path, capsys):
+    story = tmp_path / "odd.yaml"
+    story.write_text("description: x\nfleet: {policy: nonsense}\nsteps: [{do: wait}]\n")
+    assert cli.main(["rehearse", "aws", "--scenario", str(story)]) == cli.MISUSED
+    assert "spotkeeper:policy: was 'nonsense', expected 'never'" in capsys.readouterr().err
+
+
+def test_real_time_makes_everything_as_slow_as_in_the_cloud():
+    options = cli._parser().parse_args(["rehearse", "aws", "--real-time"])
+    played = cli._scenario(options)
+    assert played.durations.notice_seconds == 120
+    assert played.trainer.save_every == 15 * scenario.load(scenario.DEFAULT).trainer.save_every
+
+
 def test_a_rehearsal_that_proves_nothing_fails_and_leaves_its_report_and_picture(tmp_path, capsys):
     story = tmp_path / "calm.yaml"
     story.write_text(CALM)

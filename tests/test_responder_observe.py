@@ -1,4 +1,4 @@
-"""What nodes have written: checked, believed about themselves only, and found even when nobody says that it is there."""
+"""What nodes have written: checked, believed about themselves only, and found even when nobody says it is there."""
 
 from __future__ import annotations
 

@@ -133,7 +133,5 @@ class TestBlind:
         assert not blind([notice(1, REBALANCE), notice(2, drill=True)], None, T0)
 
     def test_not_what_is_known_to_be_sent(self) -> None:
-        known = ledger(
-            notices={node(1): record(1), node(2): record(2, stage="sending"), node(3): record(3, REBALANCE)}
-        )
+        known = ledger(notices={node(1): record(1), node(2): record(2, stage="sending"), node(3): record(3, REBALANCE)})
         assert {s.node for s in blind([notice(n) for n in (1, 2, 3)], known, T0)} == {node(2), node(3)}

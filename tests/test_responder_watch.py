@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from spotkeeper_ledger import ABSENT, Stored, Unavailable, open_board
 from spotkeeper_responder import TimeLeft
-from spotkeeper_responder.watch import CALL_SECONDS, LEDGER_SECONDS, WatchedBoard
+from spotkeeper_responder.watch import LEDGER_SECONDS, WatchedBoard
 
 
 class Slow:
@@ -46,21 +47,49 @@ def until_refused(call: Callable[[], object]) -> int:
     raise AssertionError("never refused")
 
 
-def test_before_a_signal_calls_end_within_the_limit_even_if_each_answers(slow: Slow) -> None:
+def test_before_a_signal_no_call_is_begun_after_the_limit(slow: Slow) -> None:
     board = watched(slow)
     with board.before_signal():
-        until_refused(lambda: board.read("k"))
-    assert LEDGER_SECONDS - CALL_SECONDS <= slow.now <= LEDGER_SECONDS
+        assert until_refused(lambda: board.read("k")) == 7
+    assert slow.now == pytest.approx(2.1)  # by this clock a call is never cut short; by a real one it is: see below
 
 
-def test_no_limit_at_other_times_nor_anew_after_it(slow: Slow) -> None:
+def test_no_limit_at_other_times_and_a_new_one_for_each_fleet(slow: Slow) -> None:
     board = watched(slow)
     with board.before_signal():
         until_refused(lambda: board.read("k"))
     for _ in range(50):
         board.read("k")
+    with board.before_signal(), pytest.raises(Unavailable):
+        board.read("k")
+    board.refill()
     with board.before_signal():
         board.read("k")
+
+
+def test_a_call_that_hangs_is_left_in_time_and_what_waits_behind_it_is_never_made() -> None:
+    released, written = threading.Event(), []
+
+    class Hanging:
+        def read(self, key: str) -> None:
+            released.wait(10)
+
+        def write(self, key: str, body: bytes, *, expect: object) -> str:
+            written.append(key)
+            return ""
+
+    board = WatchedBoard(Hanging())  # type: ignore[arg-type]  # the two calls that are made of it
+    began = time.monotonic()
+    with board.before_signal(), pytest.raises(Unavailable, match=r"did not answer within 2\.0 s"):
+        board.read("k")
+    assert LEDGER_SECONDS <= time.monotonic() - began < LEDGER_SECONDS + 0.5
+    another = WatchedBoard(Hanging())  # type: ignore[arg-type]  # of the next batch
+    another._allowance = 0.1
+    with another.before_signal(), pytest.raises(Unavailable):
+        another.write("k", b"", expect=ABSENT)
+    released.set()
+    assert WatchedBoard(Hanging()).read("k") is None  # type: ignore[arg-type]  # and the next one is served again
+    assert not written
 
 
 def test_many_quick_calls_can_be_taken_out_of_it(slow: Slow) -> None:
@@ -78,8 +107,8 @@ def test_a_board_that_lets_time_pass_in_vain_is_not_asked_again(slow: Slow) -> N
     for _ in range(10):
         with pytest.raises(Unavailable):
             board.read("k")
-    assert slow.now == pytest.approx(1.2)  # four tries of 0.3 s
-    assert board.calls == 4
+    assert slow.now == pytest.approx(2.1)  # seven tries of 0.3 s
+    assert board.calls == 7
 
 
 def test_a_fault_that_is_told_at_once_is_no_absence(slow: Slow) -> None:

@@ -11,7 +11,6 @@ import sys
 from typing import Any, Dict, List, Optional, Sequence
 
 from spotkeeper_agent.config import BadConfig, load_config
-from spotkeeper_agent.run import AlreadyRuns, run
 from spotkeeper_agent.server import NoAgent, ask
 from spotkeeper_ledger import NOTICE_KINDS
 from spotkeeper_ledger.run_dir import RUN_DIR
@@ -102,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from spotkeeper_agent.run import AlreadyRuns, run  # noqa: PLC0415 - `notice` has to be quick, and needs none of it
+
     try:
         config = load_config(options.config, options.training_command)
     except BadConfig as error:

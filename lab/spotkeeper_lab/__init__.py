@@ -1,0 +1,1 @@
+"""The laboratory: a local cloud, rehearsals with real processes, their reports, and the command line."""

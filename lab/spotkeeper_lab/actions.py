@@ -10,9 +10,9 @@ from pathlib import Path
 from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.local_aws.events import INTERRUPTION_WARNING
 from spotkeeper_lab.observe import Observer
+from spotkeeper_lab.recording import Injected
 from spotkeeper_lab.scenario import Step
 from spotkeeper_lab.situation import Situation, choose
-from spotkeeper_lab.timeline import Injected
 from spotkeeper_ledger.documents import INTERRUPTION, REBALANCE
 
 MALFORMED = (

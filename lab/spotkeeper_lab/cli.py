@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from spotkeeper import InputError
 from spotkeeper_lab import collection
 from spotkeeper_lab import scenario as scenarios
 from spotkeeper_lab.durations import REAL
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         return _rehearse(scenario, options)
+    except InputError as error:
+        sys.stderr.write(f"spotkeeper rehearse: the stack refuses what the scenario asks for: {error}\n")
+        return MISUSED
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; every process that was started is gone.\n")
         return INTERRUPTED
@@ -136,7 +140,9 @@ def _scenario(options: argparse.Namespace) -> scenarios.Scenario:
     if options.nodes:
         scenario = dataclasses.replace(scenario, nodes=options.nodes)
     if options.real_time:
-        scenario = dataclasses.replace(scenario, durations=REAL)
+        slower = REAL.step_seconds / scenario.durations.step_seconds
+        trainer = dataclasses.replace(scenario.trainer, save_every=scenario.trainer.save_every * slower)
+        scenario = dataclasses.replace(scenario, durations=REAL, trainer=trainer)
     return scenario
 
 

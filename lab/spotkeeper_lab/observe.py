@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 
 from spotkeeper_lab import trainer_log
 from spotkeeper_lab.local_aws import LocalAws, Moment
+from spotkeeper_lab.recording import Injected, Record, Taken
 from spotkeeper_lab.situation import NodeState, Situation
-from spotkeeper_lab.timeline import BACKUP, SPOT, Injected, Record, Shape, Taken, last
+from spotkeeper_lab.timeline import BACKUP, SPOT, Shape, last
 from spotkeeper_ledger import MalformedDocument, keys, load
 from spotkeeper_ledger.documents import (
     INTERRUPTION,

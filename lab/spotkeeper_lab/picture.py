@@ -34,10 +34,10 @@ def draw(timeline: Timeline, path: Path, *, title: str, subtitle: str = "") -> N
     lives = sorted(timeline.lives, key=lambda life: (life.launched_at, life.group == BACKUP, life.node))
     lanes = max(1, len(lives)) * LANE_INCHES + 0.3
     heights = [lanes, 1.5, 0.95]
-    margin = 1.95
+    margin = 2.1
     figure = Figure(figsize=(12, sum(heights) + margin), facecolor=PAPER, dpi=130)
     FigureCanvasAgg(figure)
-    top = 1 - 0.85 / (sum(heights) + margin)
+    top = 1 - 1.0 / (sum(heights) + margin)
     bottom = 0.82 / (sum(heights) + margin)
     axes: Sequence[Axes] = figure.subplots(
         3,

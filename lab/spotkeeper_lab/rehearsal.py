@@ -16,9 +16,10 @@ from spotkeeper_lab.live import View
 from spotkeeper_lab.local_aws import EventLog, LocalAws, Timing
 from spotkeeper_lab.observe import Observer
 from spotkeeper_lab.proof import Evidence
+from spotkeeper_lab.recording import build
 from spotkeeper_lab.scenario import Scenario, Step
 from spotkeeper_lab.situation import CONDITIONS, Situation
-from spotkeeper_lab.timeline import Timeline, build
+from spotkeeper_lab.timeline import Timeline
 
 LOOK_SECONDS = 0.25
 """How often a rehearsal looks."""
@@ -111,7 +112,7 @@ class Rehearsal:
             actions.do(step, now)
 
     def _wait(self, local: LocalAws, observer: Observer, step: Step, number: int) -> Situation | None:
-        """Look until the step's condition holds and its delay is over; return what is then, ``None`` if it never held."""
+        """Look until the step's condition holds and its delay is over; return what is then, or ``None``."""
         explanation, holds = CONDITIONS[step.when]
         patience = self._scenario.durations.patience_seconds if step.within is None else step.within
         give_up_at, go_at = time.monotonic() + patience, None

@@ -149,8 +149,9 @@ def _step(reader: Reader) -> Step:
 
 def _durations(reader: Reader) -> Durations:
     fleet = {name: reader.take(name, float, value, least=0) for name, value in SHORT.fleet.items()}
-    cloud = {name: reader.take(name, float, value, least=0) for name, value in SHORT.cloud.items()}
-    step_seconds = reader.take("step_seconds", float, SHORT.step_seconds, least=0)
+    least = {"tick_seconds": 0.1}  # a clock that does not stand still
+    cloud = {name: reader.take(name, float, value, least=least.get(name, 0)) for name, value in SHORT.cloud.items()}
+    step_seconds = reader.take("step_seconds", float, SHORT.step_seconds, least=0.001)
     reader.finish(", ".join(sorted(SHORT.plain())))
     return Durations(fleet, cloud, step_seconds)
 

@@ -18,7 +18,7 @@ class Responder:
 
     Args:
         name: its own, for metrics: that of the bucket of its ledger.
-        board: the ledger; its timeout should be :data:`spotkeeper_responder.watch.CALL_SECONDS`.
+        board: the ledger; its timeout should be :data:`spotkeeper_responder.watch.LEDGER_SECONDS`.
         cloud: where the groups are.
         time_left: how long the batch may take; the cloud should stop trying by the same one.
         now: Unix seconds.

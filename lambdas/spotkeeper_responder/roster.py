@@ -16,7 +16,8 @@ _TRIES = 3
 def read(board: WatchedBoard, log: Log) -> Members | None:
     """Return the roster; ``None`` where the board is away or what it holds is no roster."""
     try:
-        stored = board.read(keys.MEMBERS)
+        with board.before_signal():
+            stored = board.read(keys.MEMBERS)
         return Members() if stored is None else load(Members, stored.body)
     except (BoardError, MalformedDocument) as error:
         log("ERROR", "the roster cannot be read", error=f"{type(error).__name__}: {error}")

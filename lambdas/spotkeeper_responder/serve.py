@@ -68,6 +68,8 @@ def serve(means: Means, fleet: str, events: Sequence[Event]) -> Served:
             done = _served(means, fleet, events, served)
         except Exception as error:
             raise Unserved(f"{type(error).__name__}: {error}") from error
+        finally:
+            means.board.refill()
     if served.problems:
         raise Unserved("; ".join(served.problems))
     return served
@@ -92,6 +94,7 @@ def _served(means: Means, fleet: str, events: Sequence[Event], served: Served) -
         return False
     except Exception:
         urgent = signals if known is not None else blind(events, None, means.now())
+        urgent = tuple(s for s in urgent if served.signalled.get(s.node) != s.notice_id)
         if urgent:
             send(means.board, means.cloud, means.log, fleet, urgent, None)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -13,19 +14,19 @@ from spotkeeper_ledger.board import Expected
 Answer = TypeVar("Answer")
 
 LEDGER_SECONDS = 2.0
-"""How long a signal may wait for the ledger, all calls together."""
-CALL_SECONDS = 1.0
-"""How long one call may take (the timeout to open the board with): one begun in the first half ends in the second."""
+"""How long a signal may wait for the ledger, all calls together; also the timeout to open the board with."""
+_WORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+"""Makes all calls, so that one that hangs holds up nobody but the next one. Its connection is kept between batches."""
 
 
 class WatchedBoard:
     """Another board, with its calls counted and its patience limited.
 
-    A board that has let :data:`CALL_SECONDS` pass in calls that came to nothing counts as away from then on, so that
+    A board that has let :data:`LEDGER_SECONDS` pass in calls that came to nothing counts as away from then on, so that
     the next fleet of the batch need not find that out for itself. Made anew for each batch.
 
     Args:
-        board: the board; its own timeout should be :data:`CALL_SECONDS`.
+        board: the board.
         clock: monotonic seconds.
     """
 
@@ -33,26 +34,31 @@ class WatchedBoard:
         self.calls = 0
         self._board = board
         self._clock = clock
-        self._allowance: float | None = None
+        self._hurried = False
+        self._allowance = LEDGER_SECONDS
         self._lost = 0.0
 
     @contextmanager
     def before_signal(self) -> Iterator[None]:
-        """Make calls fail rather than let them take more than :data:`LEDGER_SECONDS` in all."""
-        self._allowance = LEDGER_SECONDS - CALL_SECONDS
+        """Let calls fail as soon as all those made in here, since the last :meth:`refill`, have taken too long."""
+        self._hurried = True
         try:
             yield
         finally:
-            self._allowance = None
+            self._hurried = False
 
     @contextmanager
     def unhurried(self) -> Iterator[None]:
-        """Except what is done here from :meth:`before_signal`: many quick calls are no sign of a board that is away."""
-        allowance, self._allowance = self._allowance, None
+        """Except what is done in here from :meth:`before_signal`: many quick calls do not mean that it is away."""
+        hurried, self._hurried = self._hurried, False
         try:
             yield
         finally:
-            self._allowance = allowance
+            self._hurried = hurried
+
+    def refill(self) -> None:
+        """Grant the next fleet its two seconds; the first one shares them with what comes before all fleets."""
+        self._allowance = LEDGER_SECONDS
 
     def read(self, key: str) -> Stored | None:
         """Return the object, or ``None`` where there is none."""
@@ -79,17 +85,26 @@ class WatchedBoard:
         self._call(lambda: self._board.delete(key))
 
     def _call(self, action: Callable[[], Answer]) -> Answer:
-        if self._lost >= CALL_SECONDS:
+        if self._lost >= LEDGER_SECONDS:
             raise Unavailable("the board has not answered before in this batch")
-        if self._allowance is not None and self._allowance <= 0:
+        hurried = self._hurried
+        if hurried and self._allowance <= 0:
             raise Unavailable(f"the board takes too long: a signal waits for it at most {LEDGER_SECONDS:g} s")
         began = self._clock()
         self.calls += 1
         try:
-            return action()
+            return self._answer(action, self._allowance if hurried else None)
         except Unavailable:
             self._lost += self._clock() - began
             raise
         finally:
-            if self._allowance is not None:
+            if hurried:
                 self._allowance -= self._clock() - began
+
+    def _answer(self, action: Callable[[], Answer], patience: float | None) -> Answer:
+        future = _WORKER.submit(action)
+        try:
+            return future.result(patience)
+        except TimeoutError:
+            future.cancel()  # one that has not begun must not be made any more; one that hangs ends by its own timeout
+            raise Unavailable(f"the board did not answer within {patience:.1f} s") from None

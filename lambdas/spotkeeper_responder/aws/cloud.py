@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own
 
 from spotkeeper_ledger import FleetSpec
 from spotkeeper_responder.aws.failures import classify
@@ -228,7 +228,7 @@ class AwsCloud:
             except ClientError as error:
                 if _code(error) not in RETRIED or not self._time_for(pause):
                     raise
-            except HTTPClientError:
+            except (ConnectionError, HTTPClientError):
                 if not self._time_for(pause):
                     raise
             self._pause(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret

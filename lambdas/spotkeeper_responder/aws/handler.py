@@ -14,7 +14,7 @@ from spotkeeper_responder.logs import log
 from spotkeeper_responder.model import Heard
 from spotkeeper_responder.ports import TimeLeft
 from spotkeeper_responder.respond import Responder
-from spotkeeper_responder.watch import CALL_SECONDS
+from spotkeeper_responder.watch import LEDGER_SECONDS
 
 RESERVED_SECONDS = 1.5
 """Kept of the function's time: what was begun has to end, and the answer to be given, before Lambda ends it."""
@@ -65,7 +65,7 @@ def _heard(records: Sequence[Mapping[str, Any]]) -> list[Heard]:
 
 @cache
 def _board(uri: str) -> Board:
-    return open_board(uri, timeout=CALL_SECONDS)
+    return open_board(uri, timeout=LEDGER_SECONDS)
 
 
 @cache

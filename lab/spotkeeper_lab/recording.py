@@ -1,0 +1,215 @@
+"""What was recorded during a rehearsal, and from that to facts. Pure. All times are Unix seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from spotkeeper_lab.timeline import BACKUP, SPOT, Holding, Life, Notice, Shape, Timeline, alive, first, last, serving
+from spotkeeper_ledger.documents import INTERRUPTION, notice_id
+
+if TYPE_CHECKING:  # the local cloud takes seconds to import
+    from spotkeeper_lab.local_aws import Moment
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A notice that the scenario gave."""
+
+    node: str
+    kind: str
+    at: float
+    deadline: float | None
+    held_job: bool
+    step: int | None
+    """Steps that the job had done when its holder was noticed; ``None`` for other nodes and jobs that count none."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A node took the job: a new generation."""
+
+    at: float
+    generation: int
+    node: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was written down during a rehearsal, as it was seen."""
+
+    shape: Shape
+    started_at: float
+    ended_at: float
+    moments: Sequence[Moment] = ()
+    injected: Sequence[Injected] = ()
+    reported: Mapping[str, float] = field(default_factory=dict)
+    """Node to its first report."""
+    heard: Mapping[str, float] = field(default_factory=dict)
+    """Notice id to when the node's agent heard it."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Notice id to the kind that the responder recorded."""
+    deadlines: Mapping[str, float] = field(default_factory=dict)
+    """Notice id to the deadline that the responder recorded."""
+    signalled: Mapping[str, float] = field(default_factory=dict)
+    """Notice id to when the responder signalled it."""
+    confirmed: Mapping[str, tuple[float, int | None]] = field(default_factory=dict)
+    """Notice id to when its checkpoint was confirmed, and at which step (``None``: there was nothing to save)."""
+    taken: Sequence[Taken] = ()
+    steps: Sequence[tuple[float, int]] = ()
+    """When the job was seen to have done how many steps."""
+    saved: Sequence[tuple[float, int]] = ()
+    """When the job was seen to have published which step."""
+    total: int | None = None
+    resume_steps: Mapping[int, int] = field(default_factory=dict)
+    """Generation to the step that it went on from."""
+    last_steps: Mapping[int, int] = field(default_factory=dict)
+    """Generation to the last step that it did."""
+    calls: Sequence[tuple[float, int]] = ()
+    """When the responder had made how many calls."""
+    full_speed_at: float | None = None
+    """When the training was let run at full speed."""
+    finished_at: float | None = None
+
+
+def build(record: Record) -> Timeline:
+    """Return the facts of a rehearsal."""
+    lives = _lives(record)
+    desired = {group: _desired(record, group) for group in (SPOT, BACKUP)}
+    given = {notice_id(each.node, each.kind): each for each in record.injected}
+    ids = dict.fromkeys([*given, *record.kinds])
+    confirmed = [(at, step) for at, step in record.confirmed.values() if step is not None]
+    notices = [_notice(record, each, given.get(each), lives, desired[BACKUP]) for each in ids]
+    return Timeline(
+        shape=record.shape,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        lives=lives,
+        holdings=_holdings(record, lives),
+        notices=sorted(notices, key=lambda notice: notice.at),
+        desired=desired,
+        refused=[(m.at, m.detail["group"]) for m in record.moments if m.what == "launch-refused"],
+        steps=sorted([*record.steps, *confirmed]),
+        saved=sorted({*record.saved, *confirmed}),
+        total=record.total,
+        calls=record.calls,
+        full_speed_at=record.full_speed_at,
+        finished_at=record.finished_at,
+    )
+
+
+def _when(record: Record, what: str, node: str) -> float | None:
+    return first(m.at for m in record.moments if m.what == what and m.node == node)
+
+
+def _lives(record: Record) -> list[Life]:
+    lives = []
+    for moment in record.moments:
+        if moment.what != "instance-launched" or moment.node is None:
+            continue
+        reclaimed, terminated = (_when(record, what, moment.node) for what in ("reclaimed", "terminated"))
+        lives.append(
+            Life(
+                node=moment.node,
+                group=moment.detail["group"],
+                launched_at=moment.at,
+                serving_at=record.reported.get(moment.node),
+                ended_at=first([reclaimed, terminated]),
+                reclaimed=reclaimed is not None,
+            )
+        )
+    return lives
+
+
+def _desired(record: Record, group: str) -> list[tuple[float, int]]:
+    changes = [m for m in record.moments if m.what == "desired-changed" and m.detail["group"] == group]
+    return [(m.at, int(m.detail["desired"])) for m in changes]
+
+
+def _holdings(record: Record, lives: Sequence[Life]) -> list[Holding]:
+    ended = {life.node: life.ended_at for life in lives}
+    groups = {life.node: life.group for life in lives}
+    holdings = []
+    for taken, following in zip(record.taken, [*record.taken[1:], None], strict=True):
+        end = first([following.at if following else None, ended.get(taken.node), record.finished_at, record.ended_at])
+        holdings.append(
+            Holding(
+                generation=taken.generation,
+                node=taken.node,
+                group=groups.get(taken.node, SPOT),
+                start=taken.at,
+                end=end if end is not None else record.ended_at,
+                resume_step=record.resume_steps.get(taken.generation),
+                last_step=record.last_steps.get(taken.generation),
+            )
+        )
+    return holdings
+
+
+def _notice(
+    record: Record, identity: str, given: Injected | None, lives: Sequence[Life], backup: Sequence[tuple[float, int]]
+) -> Notice:
+    node = identity.rpartition(":")[0]
+    signalled, heard = record.signalled.get(identity), record.heard.get(identity)
+    at = given.at if given else first([signalled, heard]) or record.ended_at
+    confirmed_at, confirmed_step = record.confirmed.get(identity, (None, None))
+    life = next((life for life in lives if life.node == node), None)
+    notice = Notice(
+        node=node,
+        kind=given.kind if given else record.kinds[identity],
+        group=life.group if life else SPOT,
+        at=at,
+        deadline=given.deadline if given else record.deadlines.get(identity),
+        injected=given is not None,
+        held_job=given.held_job if given else _holds(record, node, at),
+        step=given.step if given else None,
+        heard_at=heard,
+        signalled_at=signalled,
+        commands=sum(_commands(moment, identity) for moment in record.moments),
+        confirmed_at=confirmed_at,
+        confirmed_step=confirmed_step,
+        hook_completed_at=_when(record, "lifecycle-completed", node),
+        gone_at=life.ended_at if life else None,
+    )
+    return _with_backup(notice, record.shape, lives, backup) if given and given.kind == INTERRUPTION else notice
+
+
+def _holds(record: Record, node: str, at: float) -> bool:
+    newest = [taken.node for taken in record.taken if taken.at <= at]
+    return bool(newest) and newest[-1] == node
+
+
+def _commands(moment: Moment, identity: str) -> bool:
+    """Whether a command for the notice was delivered to its own node; others get it too, and ignore it."""
+    if moment.what != "ssm-delivered" or moment.node is None or moment.node not in moment.detail["nodes"].split(","):
+        return False
+    return notice_id(moment.node, moment.detail["kind"]) == identity
+
+
+def _with_backup(notice: Notice, shape: Shape, lives: Sequence[Life], backup: Sequence[tuple[float, int]]) -> Notice:
+    """Add when on-demand was requested after the notice, when it served, and when spot was back and all of it gone."""
+    sizes = [(last(backup, notice.at) or 0, notice.at), *((size, at) for at, size in backup if at > notice.at)]
+    requested = first(at for (before, _), (after, at) in pairwise(sizes) if after > before)
+    if requested is None:
+        return notice
+    bought = [life for life in lives if life.group == BACKUP and life.launched_at >= notice.at]
+    ends = [
+        at
+        for at in (*(life.ended_at for life in bought), *(at for at, _ in backup))
+        if at is not None and at > requested
+    ]
+    back = [
+        at
+        for at in ends
+        if alive(lives, BACKUP, at) <= shape.base
+        and (last(backup, at) or 0) <= shape.base
+        and serving(lives, SPOT, at) >= shape.spot_target
+    ]
+    return replace(
+        notice,
+        backup_requested_at=requested,
+        backup_serving_at=first(life.serving_at for life in bought),
+        returned_at=first(back),
+    )
