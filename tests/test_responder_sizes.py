@@ -12,10 +12,12 @@ from spotkeeper_responder import (
     BACKUP,
     CAPACITY,
     CONFIGURATION,
+    POLICIES,
     QUOTA,
     SPOT,
     Decision,
     LaunchFailed,
+    Shortage,
     State,
     Tick,
     decide,
@@ -68,6 +70,18 @@ class TestRaising:
         assert not first.sizes
         later = decide(spec("patient"), view(instances([2, 3, 4]), now=T0 + 600), first.ledger, [Tick()], T0 + 600)
         assert later.sizes == {BACKUP: 1}
+
+    @pytest.mark.parametrize(("answer", "size"), [(-7, 2), (10**9, 4)])
+    def test_base_and_maximum_hold_whatever_a_policy_answers(
+        self, monkeypatch: pytest.MonkeyPatch, answer: int, size: int
+    ) -> None:
+        class Odd:
+            def wanted(self, missing: int, *, context: Shortage) -> int:
+                return answer
+
+        monkeypatch.setitem(POLICIES, "odd", lambda _: Odd())  # type: ignore[arg-type]  # a plain dict underneath
+        fleet = spec("odd", target=6, base=2)
+        assert decide(fleet, view(instances(range(1, 5))), ledger(), [notice(1)], T0).sizes[BACKUP] == size
 
     def test_the_spot_group_is_asked_for_its_target(self) -> None:
         assert decide(spec(target=6), FULL, STEADY, [], T0).sizes == {SPOT: 6}

@@ -58,7 +58,7 @@ def measure(spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float) -
     return Strength(
         shortfall=max(0, target - len(serving)),
         missing=max(0, target - len(serving) - len(pending)),
-        lost=len(_known(view, ledger.seen, ledger.notices) - serving - pending),
+        lost=len(_known(view, ledger.seen, ledger.notices) - serving),
         unjoined=max(0, target - joined),
     )
 
