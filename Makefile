@@ -22,7 +22,7 @@ test: $(INSTALLED) ## run all tests (ARGS="-k fleet")
 bench: $(INSTALLED) ## measure what the function adds to a cold start
 	$(BIN)/python bench/cold_start.py $(ARGS)
 
-lint: $(INSTALLED) ## check style, types and the stacks' files
+lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
