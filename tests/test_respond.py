@@ -231,6 +231,9 @@ class TestDestroyed:
 
     def test_a_fleet_that_never_had_a_ledger_is_nobodys(self, world: World) -> None:
         assert world.respond(Heard("m", NoticeWritten("AROA:i-1"), "no-such-fleet")) == set()
+        (world.folder / keys.MEMBERS).write_bytes(b"nonsense")  # now every name is believed
+        going = NoticeHeard(node=world.spot()[0], kind=SCALE_IN, event_at=world.now)
+        assert world.respond(Heard("m", going, "no-such-fleet")) == set()
         assert not world.cloud.done
         assert not world.writes()
 

@@ -118,6 +118,14 @@ def test_where_the_maximum_left_no_room_the_group_replaces_the_drained_node() ->
     assert decision.terminations == (Termination(node(9), decrement=False),)
 
 
+def test_where_it_left_room_for_one_only_one_is_replaced() -> None:
+    two = {node(n): record(n, DRAIN, group=BACKUP, confirmed_step=1) for n in (8, 9)}
+    known = ledger(seen=seen(range(1, 5)), backup_desired=2, notices=two)
+    decision = decide(spec(maximum=3), view(instances([1, 2]), instances([8, 9])), known, [Tick()], T0)
+    assert decision.sizes == {BACKUP: 3}
+    assert [t.decrement for t in decision.terminations] == [True, False]
+
+
 class TestSpot:
     """The user has asked for four nodes instead of six."""
 
@@ -163,6 +171,25 @@ class TestOutstayed:
         assert not decide(spec(), seen_now, known, [Tick()], T0 + 211).terminations
 
 
+class TestSettling:
+    known = ledger(notices={node(1): record(1, stage="sending", signalled_at=None)})
+
+    def test_a_signal_that_was_sent_is_noted(self) -> None:
+        settled = settle(self.known, {node(1): f"{node(1)}:leaving"}, (), T0 + 2).notices[node(1)]
+        assert (settled.stage, settled.signalled_at) == ("signalled", T0 + 2)
+
+    def test_that_of_an_earlier_notice_is_not(self) -> None:
+        assert settle(self.known, {node(1): f"{node(1)}:rebalance"}, (), T0 + 2) == self.known
+
+    @pytest.mark.parametrize("stage", ["signalled", "ended"])
+    def test_what_is_further_already_stays_there(self, stage: str) -> None:
+        further = ledger(notices={node(1): record(1, stage=stage, ended_at=T0)})
+        assert settle(further, {node(1): f"{node(1)}:leaving"}, (), T0 + 2) == further
+
+    def test_nodes_without_a_record_need_none(self) -> None:
+        assert settle(self.known, {node(7): "x"}, [node(8)], T0) == self.known
+
+
 class TestHooks:
     held = view((*instances([1], State.HELD), *instances([2, 3, 4])), reported={node(n): T0 + 600 for n in (2, 3, 4)})
     known = ledger(seen=seen(range(1, 5)), notices={node(1): record(1, SCALE_IN, hook="h")})
@@ -184,7 +211,7 @@ class TestRelease:
     def test_nothing_changes_during_the_linger(self) -> None:
         ended = decide(spec(), view(instances(range(1, 5))), HELD, [JobEnded("finished", T0)], T0)
         assert (ended.ledger.job_state, ended.ledger.job_ended_at) == ("finished", T0)
-        seen_now = view(instances([2, 3]), instances([8, 9]), now=T0 + 299)
+        seen_now = view(instances([2]), instances([8, 9]), now=T0 + 299)
         short = decide(spec(), seen_now, ended.ledger, [Tick(), LaunchFailed(SPOT, "capacity", T0)], T0 + 299)
         assert not short.acts
 

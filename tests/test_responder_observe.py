@@ -65,15 +65,27 @@ class TestNotices:
         assert not world.cloud.done
         assert not world.ledger().notices
 
-    def test_who_is_no_member_is_not_heard(self, world: World) -> None:
+    def test_who_is_no_member_is_not_heard_nor_read(self, world: World) -> None:
         assert written(world, world.write_notice(node(9999), INTERRUPTION)) == set()
         assert written(world, f"AROAOLD:{world.spot()[0]}") == set()
+        assert not [key for what, key in world.board.asked if (what, key[-11:]) == ("read", "notice.json")]
+
+    def test_a_folder_that_no_node_may_write_to_is_not_believed(self, world: World) -> None:
+        member = world.spot()[0]
+        folder = world.write_notice(member, INTERRUPTION)
+        (world.folder / keys.notice(FLEET, folder)).parent.rename(world.folder / keys.nodes(FLEET) / member)
+        assert written(world, member) == set()
         assert not world.cloud.done
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"fleet": 1}', b" " * (MAX_NODE_DOCUMENT_BYTES + 1)])
+    def test_it_leaves_the_roster_alone(self, world: World) -> None:
+        written(world, world.write_notice(world.spot()[0], INTERRUPTION))
+        assert keys.MEMBERS not in world.writes()
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"fleet": 1}', b"good"])
     def test_nonsense_is_said_in_the_log_and_holds_up_nothing(self, world: World, body: bytes) -> None:
         folder = world.write_notice(world.spot()[0], INTERRUPTION)
-        (world.folder / keys.notice(FLEET, folder)).write_bytes(body)
+        path = world.folder / keys.notice(FLEET, folder)
+        path.write_bytes(path.read_bytes() + b" " * MAX_NODE_DOCUMENT_BYTES if body == b"good" else body)
         lost = world.spot()[1]
         world.sim().lose(lost)
         assert world.respond(Heard("m", NoticeWritten(folder), FLEET), NodeGone(lost)) == set()
@@ -106,10 +118,19 @@ class TestLostNotifications:
         assert world.cloud.of("signal")
         assert world.cloud.of("resize")
 
-    def test_and_reads_it_once(self, world: World) -> None:
-        folder = world.write_notice(world.spot()[0], INTERRUPTION)
+    @pytest.mark.parametrize("kind", [INTERRUPTION, REBALANCE])
+    def test_and_reads_it_once(self, world: World, kind: str) -> None:
+        folder = world.write_notice(world.spot()[0], kind)
         world.respond(Tick())
         world.board.asked.clear()
+        world.pass_time(60)
+        world.respond(Tick())
+        assert ("read", keys.notice(FLEET, folder)) not in world.board.asked
+
+    def test_and_not_at_all_if_it_is_known_that_the_node_goes(self, world: World) -> None:
+        world.respond(NoticeHeard(node=world.spot()[0], kind=INTERRUPTION, event_at=world.now))
+        world.pass_time(5)
+        folder = world.write_notice(world.spot()[0], INTERRUPTION)
         world.respond(Tick())
         assert ("read", keys.notice(FLEET, folder)) not in world.board.asked
 

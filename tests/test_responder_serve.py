@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from responder_support import node, spec
+from responder_support import CallFailed, node, spec
 from responder_world import World
 from spotkeeper_ledger import DRAIN, INTERRUPTION, NoticeRecord, keys
-from spotkeeper_responder import NodeGone, NoticeHeard, Tick
+from spotkeeper_responder import Heard, NodeGone, NoticeHeard, NoticeWritten, Tick
 from spotkeeper_responder.notices import RESEND_SECONDS
 
 FLEET = spec().fleet
@@ -141,6 +141,12 @@ class TestLedgerAway:
         assert world.respond(going(world), going(world, 1)) == set()
         assert world.cloud.of("resize") == [("resize", f"spotkeeper-{FLEET}-backup", "2")]
 
+    def test_so_does_one_that_only_the_node_has_heard(self, world: World) -> None:
+        folder = world.write_notice(world.spot()[0], INTERRUPTION)
+        world.board.away = lambda what, key: what == "write"
+        assert world.respond(Heard("m", NoticeWritten(folder), FLEET)) == {"m"}
+        assert [each[0] for each in world.cloud.done] == ["signal"]
+
     def test_signal_json_takes_it_too_if_it_can(self, world: World) -> None:
         world.respond(going(world, 1))
         world.board.away = lambda what, key: key == keys.ledger(FLEET)
@@ -200,6 +206,23 @@ class TestLedgerAway:
         assert len(world.respond(*events)) == 6
         assert {each[1] for each in world.cloud.of("signal")} == set(names)
         assert world.monotonic == 2.0
+
+    def test_every_fleet_has_its_own_two_seconds(self, tmp_path: Path) -> None:
+        names = ["fleet-1", "fleet-2"]
+        world = World(
+            tmp_path,
+            *(spec(fleet=n, spot_group=f"spotkeeper-{n}-spot", backup_group=f"spotkeeper-{n}-backup") for n in names),
+        )
+
+        def slow(what: str, key: str) -> bool:
+            world.monotonic += 0.3
+            return False
+
+        world.board.away = slow
+        assert (
+            world.respond(*(NoticeHeard(node=world.spot(n)[0], kind=INTERRUPTION, event_at=0.0) for n in names))
+            == set()
+        )
 
     def test_a_tick_without_news_takes_all_the_time_it_needs(self, world: World) -> None:
         def slow(what: str, key: str) -> bool:
@@ -269,6 +292,27 @@ class TestRaces:
         world.respond(going(world, 0))
         assert sizes == [2]
         assert [each[2] for each in world.cloud.of("resize")] == ["2", "1", "2"]
+
+    def test_what_was_done_is_not_done_again_if_looking_again_fails(self, world: World) -> None:
+        def meanwhile(method: str) -> None:
+            if method == "resize":
+                world.put(keys.ledger(FLEET), world.ledger())
+                world.board.away = lambda what, key: what == "list"
+
+        world.cloud.before = meanwhile
+        assert world.respond(going(world)) == {"m0"}
+        assert len(world.cloud.of("signal")) == 1
+
+    def test_what_failed_is_forgotten_if_looking_again_succeeds(self, world: World) -> None:
+        def meanwhile(method: str) -> None:
+            if method == "resize":
+                world.cloud.before = lambda _: None
+                world.put(keys.ledger(FLEET), world.ledger())
+                raise CallFailed
+
+        world.cloud.before = meanwhile
+        assert world.respond(going(world)) == set()
+        assert world.sim().backup.desired == 1
 
     def test_others_that_never_stop_writing_end_with_the_time(self, world: World) -> None:
         def interfere(method: str) -> None:

@@ -6,7 +6,7 @@ cannot be read is passed over and never keeps the fleet from being looked after.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -102,7 +102,7 @@ def look(board: WatchedBoard, cloud: Cloud, known: Remembered, events: Sequence[
         folders = [event.folder for event in events if isinstance(event, NoticeWritten)]
         if tick:
             folders += list(_unheard(spec, view, ledger, files))[:LOST_NOTICES_PER_TICK]
-        found += reader.notices(view, dict.fromkeys(folders), now)
+        found += reader.notices(view, dict.fromkeys(folders))
         if tick:
             view = replace(view, reports=reader.reports(_awaited(view, ledger)), members=reader.members(view))
             found += reader.job_end() if ledger.job_ended_at is None else []
@@ -120,7 +120,7 @@ class _Reader:
         self._spec = spec
         self._log = log
 
-    def notices(self, view: FleetView, folders: Mapping[str, None], now: float) -> Iterator[NoticeHeard]:
+    def notices(self, view: FleetView, folders: Iterable[str]) -> Iterator[NoticeHeard]:
         nodes, prefix = view.nodes(), self._spec.node_prefix
         for folder in folders:
             node = folder.removeprefix(prefix)
@@ -135,7 +135,7 @@ class _Reader:
             yield NoticeHeard(
                 node=node,
                 kind=notice.kind,
-                event_at=min(notice.heard_at, now),
+                event_at=notice.heard_at,
                 deadline=notice.deadline,
                 drill=notice.drill,
             )
