@@ -17,7 +17,7 @@ rehearse: $(INSTALLED) ## interrupt a training fleet on this machine and watch i
 	$(BIN)/spotkeeper rehearse aws $(ARGS)
 
 test: $(INSTALLED) ## run all tests (ARGS="-k fleet")
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 bench: $(INSTALLED) ## measure what the function adds to a cold start
 	$(BIN)/python bench/cold_start.py $(ARGS)
