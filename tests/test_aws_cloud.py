@@ -304,6 +304,13 @@ class TestRetries:
         assert 8.0 <= sum(pauses) < 10.0
         assert max(pauses) <= 2.0
 
+    def test_nor_for_ever_on_a_line_that_is_down(self, backup: Clients, cloud: AwsCloud, pauses: list[float]) -> None:
+        down = ConnectTimeoutError(endpoint_url="x")
+        answer(backup.autoscaling, "SetDesiredCapacity", *[down] * 100)
+        with pytest.raises(ConnectTimeoutError):
+            cloud.resize(spec().backup_group, 2)
+        assert sum(pauses) < 10.0
+
     def test_what_does_not_pass_is_raised_at_once(self, backup: Clients, cloud: AwsCloud) -> None:
         answer(backup.autoscaling, "SetDesiredCapacity", error("AccessDenied"))
         with pytest.raises(ClientError, match="AccessDenied"):

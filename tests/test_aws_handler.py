@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -23,6 +24,7 @@ import spotkeeper_ledger
 import spotkeeper_responder
 from responder_support import spec
 from spotkeeper_ledger import FleetLedger, FleetSpec, Members, NodeNotice, SignalBoard, dump, keys, load, notice_id
+from spotkeeper_responder.aws import handler
 
 LEDGER = "spotkeeper-123456789012-us-east-1"
 PACKAGES = (spotkeeper_ledger, spotkeeper_responder)
@@ -346,6 +348,27 @@ def test_two_that_race_end_in_agreement(
     assert account.size(fleet.backup_group) == ledger.backup_desired == 3
     assert sorted(n for c in account.commands("race") for n in c["Nodes"][0].split(",")) == nodes
     assert {s.node for s in account.get(SignalBoard, keys.signals("race")).signals} == {*nodes}
+
+
+def test_the_source_does_as_the_archive_does(
+    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPOTKEEPER_LEDGER", f"s3://{LEDGER}")
+    monkeypatch.setenv("SPOTKEEPER_DOCUMENT", f"{LEDGER}-notice")
+    fleet = account.fleet("source")
+
+    def handle(*bodies: Any) -> Any:
+        records = [{"messageId": f"m{n}", "body": json.dumps(body)} for n, body in enumerate(bodies)]
+        return handler.handle({"Records": records}, SimpleNamespace(get_remaining_time_in_millis=lambda: 15_000))
+
+    assert handle(TICK) == {"batchItemFailures": []}
+    capsys.readouterr()
+    doomed = account.nodes(fleet.spot_group)[0]
+    assert handle(warning(doomed), ["nonsense"]) == {"batchItemFailures": []}
+    assert account.size(fleet.backup_group) == 1
+    refused, measured = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (refused["level"], refused["message_id"]) == ("ERROR", "m1")
+    assert measured["Fleet"] == "source"
 
 
 def test_a_fleet_that_is_nobodys_gets_no_ledger(account: Account, function: Function) -> None:

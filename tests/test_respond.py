@@ -134,6 +134,12 @@ def test_a_tick_serves_every_fleet_and_is_counted(two: World) -> None:
     assert [(each["Ticks"], each["Responder"]) for each in ticks] == [(1, "ledger")]
 
 
+def test_what_cannot_be_a_fleet_is_passed_over(world: World) -> None:
+    (world.folder / "fleets" / "Not A Fleet").mkdir()
+    assert world.respond(Tick()) == set()
+    assert not world.logged
+
+
 def test_a_tick_fails_if_the_fleets_cannot_be_listed(two: World) -> None:
     two.board.away = lambda what, key: (what, key) == ("list", keys.FLEETS)
     assert two.respond(Tick()) == {"m0"}
@@ -211,6 +217,29 @@ class TestRoster:
         world.respond(Tick())
         world.respond(Tick())
         assert isinstance(world.members(), Members)
+
+    def test_if_nobody_can_place_a_node_its_message_comes_again_and_the_others_are_served(self, world: World) -> None:
+        (world.folder / keys.MEMBERS).write_bytes(b"nonsense")
+        world.cloud.failing = {"fleets_of"}
+        named = NoticeHeard(node=world.spot()[1], kind=SCALE_IN, event_at=world.now)
+        assert world.respond(gone(world, world.spot()[0]), Heard("m", named, next(iter(world.specs)))) == {"m0"}
+        assert [each[4:] for each in world.cloud.of("signal")] == [(world.spot()[1],)]
+
+    def test_two_that_add_to_it_at_once_both_do(self, two: World) -> None:
+        for fleet in (A, B):
+            two.sim(fleet).lose(two.spot(fleet)[0])
+            two.sim(fleet).launch(two.now)
+        new = {fleet: two.spot(fleet)[-1] for fleet in (A, B)}
+
+        def meanwhile(what: str, key: str) -> bool:
+            if (what, key) == ("write", keys.MEMBERS):
+                two.board.away = lambda what, key: False
+                two.respond(Heard("m", NodeLaunched(new[B], SPOT), B))
+            return False
+
+        two.board.away = meanwhile
+        two.respond(Heard("m", NodeLaunched(new[A], SPOT), A))
+        assert [two.members().nodes[new[fleet]] for fleet in (A, B)] == [A, B]
 
     def test_a_roster_that_cannot_be_written_fails_nobody(self, world: World) -> None:
         world.board.away = lambda what, key: (what, key) == ("write", keys.MEMBERS)
