@@ -225,22 +225,6 @@ class TestRoster:
         assert world.respond(gone(world, world.spot()[0]), Heard("m", named, next(iter(world.specs)))) == {"m0"}
         assert [each[4:] for each in world.cloud.of("signal")] == [(world.spot()[1],)]
 
-    def test_two_that_add_to_it_at_once_both_do(self, two: World) -> None:
-        for fleet in (A, B):
-            two.sim(fleet).lose(two.spot(fleet)[0])
-            two.sim(fleet).launch(two.now)
-        new = {fleet: two.spot(fleet)[-1] for fleet in (A, B)}
-
-        def meanwhile(what: str, key: str) -> bool:
-            if (what, key) == ("write", keys.MEMBERS):
-                two.board.away = lambda what, key: False
-                two.respond(Heard("m", NodeLaunched(new[B], SPOT), B))
-            return False
-
-        two.board.away = meanwhile
-        two.respond(Heard("m", NodeLaunched(new[A], SPOT), A))
-        assert [two.members().nodes[new[fleet]] for fleet in (A, B)] == [A, B]
-
     def test_a_roster_that_cannot_be_written_fails_nobody(self, world: World) -> None:
         world.board.away = lambda what, key: (what, key) == ("write", keys.MEMBERS)
         world.sim().lose(world.spot()[0])
