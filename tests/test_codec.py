@@ -5,12 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotkeeper_ledger import (
+    HELD,
+    STOPPED,
+    AnnouncementRecord,
     FleetLedger,
     FleetSpec,
     Generation,
     MalformedDocument,
     NodeNotice,
     NoticeRecord,
+    Pause,
     SignalBoard,
     dump,
     load,
@@ -96,7 +100,21 @@ ledgers = st.builds(
     incarnation=st.text(),
     revision=st.integers(0, 10**9),
     notices=st.dictionaries(st.text(), records, max_size=5),
+    fallback_node_seconds=st.floats(0, 1e9),
+    pause=st.none() | st.builds(Pause, mode=st.sampled_from([STOPPED, HELD]), at=st.floats(0, 2e9), reason=st.text()),
+    announcements=st.dictionaries(
+        st.text(),
+        st.builds(AnnouncementRecord, word=st.text(), since=st.floats(0, 2e9), sent_at=st.none() | st.floats(0, 2e9)),
+        max_size=5,
+    ),
 )
+
+
+def test_a_ledger_and_a_spec_of_before_limits_are_read_as_without_any() -> None:
+    ledger = load(FleetLedger, b'{"fleet": "a", "incarnation": "b", "revision": 3}')
+    assert (ledger.pause, ledger.fallback_node_seconds, ledger.announcements) == (None, 0.0, {})
+    assert load(FleetSpec, as_bytes()).max_on_demand_hours is None
+    assert load(FleetSpec, as_bytes(max_on_demand_hours=12)).max_on_demand_hours == 12.0
 
 
 @given(ledgers)

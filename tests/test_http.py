@@ -41,6 +41,14 @@ def test_an_answer_that_drips_ends_with_the_timeout() -> None:
     assert time.monotonic() - started < 3
 
 
+@pytest.mark.parametrize(("length", "read"), [(10, 10), (11, 11), (5_000_000, 11)])
+def test_of_a_longer_answer_only_the_beginning_is_read(length: int, read: int) -> None:
+    with answering(lambda _: Answer(body=b"x" * length)) as server:
+        http = Http(server.url, timeout=5, most_bytes=10)
+        for _ in range(2):  # what was left unread is not taken for the next answer
+            assert http.request("GET", "/a").body == b"x" * read
+
+
 def test_nobody_listens() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -5,7 +5,16 @@ import time
 import pytest
 
 from ledger_support import Answer, Asked, answering
-from spotkeeper_ledger import ABSENT, Conflict, Denied, Unavailable
+from spotkeeper_ledger import (
+    ABSENT,
+    Conflict,
+    Denied,
+    MalformedDocument,
+    NodeNotice,
+    Unavailable,
+    load,
+)
+from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
 from spotkeeper_ledger.s3 import S3Board, _address
 
 
@@ -149,3 +158,13 @@ def test_a_listing_goes_on_over_all_pages(monkeypatch: pytest.MonkeyPatch) -> No
 def test_where_a_bucket_answers(bucket, region, expected, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     assert _address(bucket, region) == expected
+
+
+def test_an_object_that_is_too_long_is_no_document_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b'{"padding": "' + b"x" * 9_000_000
+    with answering(lambda _: Answer(200, {"ETag": '"1"'}, body)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        found = S3Board("b", timeout=5, most_bytes=MAX_DOCUMENT_BYTES).read("k")
+    assert found is not None
+    with pytest.raises(MalformedDocument, match=f"{MAX_DOCUMENT_BYTES + 1} bytes, expected at most"):
+        load(NodeNotice, found.body)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable, Optional, Protocol, Union
 
+from spotkeeper_ledger.facts import Fact
+
 
 class BoardError(Exception):
     """Base of everything a board can raise."""
@@ -27,16 +29,16 @@ class Denied(BoardError):
     """The credentials may not do this, or there are none."""
 
 
-@dataclass(frozen=True)
-class Stored:
+@dataclass(frozen=True, eq=False, repr=False)
+class Stored(Fact):
     """An object's body, and the version it was read at."""
 
     body: bytes
     version: str
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, eq=False, repr=False)
+class Entry(Fact):
     """An object in a listing. ``modified_at`` is Unix seconds by the store's clock."""
 
     key: str

@@ -13,9 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Mapping, Optional, Tuple
 
+from spotkeeper_ledger.facts import Fact
+
 INTERRUPTION, REBALANCE, SCALE_IN, DRAIN = "interruption", "rebalance", "scale-in", "drain"
 NOTICE_KINDS = (INTERRUPTION, REBALANCE, SCALE_IN, DRAIN)
 """Kinds of notice. All but ``rebalance`` mean that the node *will* go."""
+STOPPED, HELD = "stopped", "held"
+PAUSE_MODES = (STOPPED, HELD)
+"""What a paused fleet is: ``stopped`` costs nothing, ``held`` is left as it is."""
 
 
 def notice_id(node: str, kind: str) -> str:
@@ -27,8 +32,8 @@ def notice_id(node: str, kind: str) -> str:
     return f"{node}:{REBALANCE if kind == REBALANCE else 'leaving'}"
 
 
-@dataclass(frozen=True)
-class PolicySpec:
+@dataclass(frozen=True, eq=False, repr=False)
+class PolicySpec(Fact):
     """Which fallback policy decides how many on-demand nodes a shortfall is worth, and its settings."""
 
     name: str = "mirror"
@@ -38,8 +43,8 @@ class PolicySpec:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class FleetSpec:
+@dataclass(frozen=True, eq=False, repr=False)
+class FleetSpec(Fact):
     """``fleets/<fleet>/spec.json``: what the user wants. Written by Pulumi only."""
 
     VERSION: ClassVar[int] = 1
@@ -87,6 +92,8 @@ class FleetSpec:
     """A notice that arrives within this time of a whole checkpoint joins it."""
     rebalance_expiry_seconds: float = 1200.0
     """A rebalance recommendation that no interruption follows is forgotten after this time."""
+    max_on_demand_hours: Optional[float] = None
+    """Node-hours of on-demand beyond the base that this incarnation may use in all; ``None`` means no limit."""
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,8 +108,8 @@ class FleetSpec:
         return 3 * self.report_seconds
 
 
-@dataclass(frozen=True)
-class NoticeRecord:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoticeRecord(Fact):
     """What the responder knows and has done about one node that was noticed."""
 
     notice_id: str
@@ -125,8 +132,8 @@ class NoticeRecord:
     drill: bool = False
 
 
-@dataclass(frozen=True)
-class FailureRecord:
+@dataclass(frozen=True, eq=False, repr=False)
+class FailureRecord(Fact):
     """Launches of one class of failure (``capacity``, ``quota``, ``configuration``)."""
 
     count: int
@@ -134,8 +141,8 @@ class FailureRecord:
     message: str = ""
 
 
-@dataclass(frozen=True)
-class NodeSeen:
+@dataclass(frozen=True, eq=False, repr=False)
+class NodeSeen(Fact):
     """When a node was first and last seen in a group: boot grace, spell lengths and cost are computed from it."""
 
     group: str
@@ -143,11 +150,37 @@ class NodeSeen:
     last_at: float
 
 
-@dataclass(frozen=True)
-class FleetLedger:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pause(Fact):
+    """A person's word that the fleet is to rest; taken back by removing it."""
+
+    mode: str
+    """``stopped``: the job saves, every node is drained by name, and both groups are at zero until the fleet goes on.
+    ``held``: the job is still told of notices, but no size is changed and nobody is drained or terminated. A mode that
+    is not known counts as ``held``."""
+    at: float
+    """When it was said."""
+    reason: str = ""
+    """Why, in that person's words."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AnnouncementRecord(Fact):
+    """One thing that people are told of, once."""
+
+    word: str
+    """What has happened, such as ``begun`` or ``finished``."""
+    since: float
+    """When it happened."""
+    sent_at: Optional[float] = None
+    """When the topic took it; ``None`` while it is still to be sent."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FleetLedger(Fact):
     """``fleets/<fleet>/ledger.json``: what the responder remembers.
 
-    Written by the responder only, by compare-and-swap.
+    Written by compare-and-swap: by the responder, and by the command line, which sets and removes ``pause``.
     """
 
     VERSION: ClassVar[int] = 1
@@ -168,18 +201,26 @@ class FleetLedger:
     """The most that has been enough since then: what is lowered to, however spot has come and gone in between."""
     spot_desired: Optional[int] = None
     backup_desired: Optional[int] = None
+    signals_version: str = ""
+    """Version of ``signal.json`` when the responder last wrote it: with it the next one need not be read before."""
     job_state: str = "running"
     job_ended_at: Optional[float] = None
     spot_node_seconds: float = 0.0
     on_demand_node_seconds: float = 0.0
+    fallback_node_seconds: float = 0.0
+    """Of the on-demand seconds, those beyond the base: what ``max_on_demand_hours`` limits."""
+    pause: Optional[Pause] = None
+    announcements: Mapping[str, AnnouncementRecord] = field(default_factory=dict)
+    """By topic (``drought``, ``job``, ``cap``, ``quota``, ``configuration``): what people have been told, or are to
+    be."""
     accounted_at: Optional[float] = None
     ticked_at: Optional[float] = None
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Signal:
+@dataclass(frozen=True, eq=False, repr=False)
+class Signal(Fact):
     """One order to save now, for one node."""
 
     notice_id: str
@@ -190,8 +231,8 @@ class Signal:
     drill: bool = False
 
 
-@dataclass(frozen=True)
-class SignalBoard:
+@dataclass(frozen=True, eq=False, repr=False)
+class SignalBoard(Fact):
     """``fleets/<fleet>/signal.json``: the newest signals. Agents re-read it with a conditional GET."""
 
     VERSION: ClassVar[int] = 1
@@ -204,8 +245,8 @@ class SignalBoard:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Member:
+@dataclass(frozen=True, eq=False, repr=False)
+class Member(Fact):
     """One node of a generation, in rank order."""
 
     node: str
@@ -215,8 +256,8 @@ class Member:
     on_demand: bool = False
 
 
-@dataclass(frozen=True)
-class Generation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Generation(Fact):
     """``fleets/<fleet>/job/generation.json``: who runs the job now. Written by any live member, by compare-and-swap."""
 
     VERSION: ClassVar[int] = 1
@@ -240,8 +281,8 @@ class Generation:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Progress:
+@dataclass(frozen=True, eq=False, repr=False)
+class Progress(Fact):
     """``fleets/<fleet>/job/progress.json``: how far the job is.
 
     Written by the agent of rank 0, fenced by the generation.
@@ -268,8 +309,8 @@ class Progress:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class NodeNotice:
+@dataclass(frozen=True, eq=False, repr=False)
+class NodeNotice(Fact):
     """``fleets/<fleet>/nodes/<node>/notice.json``: what the node's agent has heard. Believed about that node only."""
 
     VERSION: ClassVar[int] = 1
@@ -288,8 +329,8 @@ class NodeNotice:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class NodeReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class NodeReport(Fact):
     """``fleets/<fleet>/nodes/<node>/report.json``: sign of life, and what the node has done.
 
     Believed about that node only.
@@ -316,8 +357,8 @@ class NodeReport:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Members:
+@dataclass(frozen=True, eq=False, repr=False)
+class Members(Fact):
     """``members.json``: which fleet an instance belongs to.
 
     Written by the responder, so that a foreign event costs one read.
@@ -333,8 +374,8 @@ class Members:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Part:
+@dataclass(frozen=True, eq=False, repr=False)
+class Part(Fact):
     """One object of a checkpoint; parts are never overwritten."""
 
     name: str
@@ -344,8 +385,8 @@ class Part:
     crc32: int
 
 
-@dataclass(frozen=True)
-class Manifest:
+@dataclass(frozen=True, eq=False, repr=False)
+class Manifest(Fact):
     """``manifests/…json`` under a checkpoint URI: the parts of one whole checkpoint."""
 
     VERSION: ClassVar[int] = 1
@@ -358,8 +399,8 @@ class Manifest:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Head:
+@dataclass(frozen=True, eq=False, repr=False)
+class Head(Fact):
     """``head.json`` under a checkpoint URI: what is latest, and which generation alone may change it."""
 
     VERSION: ClassVar[int] = 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from spotkeeper_ledger.board import Unavailable
 
 _CHUNK = 1 << 20
+_ANY_LENGTH = sys.maxsize - 1
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class Http:
     Args:
         base_url: scheme, host and port, such as ``https://bucket.s3.eu-west-1.amazonaws.com``; a path in it is ignored.
         timeout: seconds that one request may take in all, from connecting to the last byte.
+        most_bytes: of a longer answer only the beginning is read, one byte more than this; default is any length.
     """
 
-    def __init__(self, base_url: str, timeout: float) -> None:
+    def __init__(self, base_url: str, timeout: float, most_bytes: Optional[int] = None) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"base_url: was {base_url!r}, expected http://… or https://…")
@@ -46,6 +49,7 @@ class Http:
         self._hostname, self._port = parts.hostname, parts.port
         self._https = parts.scheme == "https"
         self._timeout = timeout
+        self._most_bytes = _ANY_LENGTH if most_bytes is None else most_bytes
         self._local = threading.local()
 
     def request(
@@ -113,15 +117,18 @@ class Http:
         connection.sock.settimeout(_left(deadline))
         connection.request(method, target, body=body or None, headers=dict(headers or {}))
         answer = connection.getresponse()
-        chunks = []
-        while True:
+        chunks, left = [], self._most_bytes + 1
+        while left:
             # A server that drips one byte a second never trips the socket's own timeout.
             if connection.sock is not None:  # http.client drops it once the server will close
                 connection.sock.settimeout(_left(deadline))
-            chunk = answer.read(_CHUNK)
+            chunk = answer.read(min(_CHUNK, left))
             if not chunk:
                 break
             chunks.append(chunk)
+            left -= len(chunk)
+        if not left:
+            self.close()  # what is left of the answer would be taken for the next one
         return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, b"".join(chunks))
 
 

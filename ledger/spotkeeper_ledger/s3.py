@@ -38,6 +38,8 @@ class S3Board:
         timeout: seconds that one call may take in all, retries of throttled requests and faults included.
         region: default ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then what the metadata service says.
         credentials: default environment, then instance role.
+        most_bytes: of a longer object only the beginning is read, one byte more than this, so that whoever may write an
+            object cannot choose how much memory reading it takes; default is any length. A listing's page has to fit.
 
     ``AWS_ENDPOINT_URL_S3`` and ``AWS_ENDPOINT_URL`` are honoured, as in AWS's own clients.
     """
@@ -50,6 +52,7 @@ class S3Board:
         timeout: float = 2.0,
         region: Optional[str] = None,
         credentials: Optional[CredentialSource] = None,
+        most_bytes: Optional[int] = None,
     ) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
@@ -58,7 +61,7 @@ class S3Board:
         self._credentials = credentials or CredentialSource()
         base, self._root = _address(bucket, self._region)
         self._base = base
-        self._http = Http(base, timeout)
+        self._http = Http(base, timeout, most_bytes)
 
     def read(self, key: str) -> Optional[Stored]:
         """Return the object, or ``None`` where there is none."""
