@@ -152,6 +152,8 @@ class SimFleet:
     backup: SimGroup
     spot_capacity: int = 100
     """Spot nodes that may live at once; launching more is refused for lack of capacity."""
+    backup_capacity: int = 100
+    """On-demand nodes that may live at once, in the same way."""
     refusal: str = "capacity"
     reported_at: dict[str, float] = field(default_factory=dict)
     confirmed: dict[str, str] = field(default_factory=dict)
@@ -169,9 +171,9 @@ class SimFleet:
     def launch(self, now: float) -> list[LaunchFailed]:
         """Let both groups start what their size asks for; return what was refused."""
         refused = []
-        for label, group in ((SPOT, self.spot), (BACKUP, self.backup)):
+        for label, group, room in ((SPOT, self.spot, self.spot_capacity), (BACKUP, self.backup, self.backup_capacity)):
             while len(group.live()) < group.desired:
-                if group is self.spot and len(group.live()) >= self.spot_capacity:
+                if len(group.live()) >= room:
                     refused.append(LaunchFailed(label, self.refusal, now, "no"))
                     break
                 self.launched += 1
@@ -258,6 +260,10 @@ class SimCloud:
     def complete(self, completion: Completion) -> None:
         self._call("complete", self._fleet(completion.group))
         self.done.append(("complete", completion.node, completion.group, completion.hook))
+
+    def announce(self, subject: str, text: str) -> None:
+        self._call("announce", "")
+        self.done.append(("announce", subject, text))
 
     def of(self, what: str) -> list[tuple[str, ...]]:
         return [each for each in self.done if each[0] == what]

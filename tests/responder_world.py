@@ -93,6 +93,7 @@ class World:
         self.cloud = SimCloud({name: SimFleet.of(each) for name, each in self.specs.items()})
         self.logged: list[tuple[str, str, dict[str, object]]] = []
         self.lines: list[str] = []
+        self.pauses: list[float] = []
         self.remaining = 13.0
         for number, (name, each) in enumerate(self.specs.items()):
             self.put(keys.spec(name), each)
@@ -152,6 +153,7 @@ class World:
             clock=lambda: self.monotonic,
             log=lambda level, message, **fields: self.logged.append((level, message, fields)),
             emit=self.lines.append,
+            pause=self.pauses.append,
         )
 
     def respond(self, *events: Event | Heard) -> set[str]:

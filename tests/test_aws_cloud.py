@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from moto import mock_aws
+from moto.sns.models import sns_backends
 
 from responder_support import spec
 from spotkeeper_responder import (
@@ -28,6 +29,7 @@ from spotkeeper_responder import (
 from spotkeeper_responder.aws import AwsCloud, Clients
 
 RESPONDER = "spotkeeper-123456789012-us-east-1"
+TOPIC = f"arn:aws:sns:us-east-1:123456789012:{RESPONDER}-alerts"
 OTHER = spec(fleet="other", spot_group="spotkeeper-other-spot", backup_group="spotkeeper-other-backup")
 
 
@@ -74,6 +76,7 @@ def cloud(clients: Clients, pauses: list[float]) -> AwsCloud:
         clients,
         responder=RESPONDER,
         document="notice",
+        topic=TOPIC,
         time_left=lambda: 10.0 - sum(pauses),
         pause=pauses.append,
     )
@@ -355,3 +358,20 @@ def test_clients_are_made_when_needed_and_once(clients: Clients) -> None:
     assert not {"autoscaling", "ssm"} & vars(clients).keys()
     assert clients.autoscaling is clients.autoscaling
     assert "ssm" not in vars(clients)
+
+
+class TestAnnouncing:
+    def test_people_are_told_through_the_topic(self, cloud: AwsCloud, clients: Clients) -> None:
+        assert "sns" not in vars(clients)  # a cold start does not pay for it
+        assert clients.sns.create_topic(Name=f"{RESPONDER}-alerts")["TopicArn"] == TOPIC
+        cloud.announce("Spotkeeper: " + 100 * "x", "what and why")
+        ((_, text, subject, *_),) = sns_backends["123456789012"]["us-east-1"].topics[TOPIC].sent_notifications
+        assert (text, subject) == ("what and why", "Spotkeeper: " + 88 * "x")
+        assert cloud.calls == 1
+        clients.sns.delete_topic(TopicArn=TOPIC)
+
+    def test_it_is_tried_once_whatever_the_reason(self, cloud: AwsCloud, clients: Clients, pauses: list[float]) -> None:
+        answer(clients.sns, "Publish", error("Throttling", "slow down"))
+        with pytest.raises(ClientError, match="slow down"):
+            cloud.announce("subject", "text")
+        assert (cloud.calls, pauses) == (1, [])

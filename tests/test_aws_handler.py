@@ -355,6 +355,7 @@ def test_the_source_does_as_the_archive_does(
 ) -> None:
     monkeypatch.setenv("SPOTKEEPER_LEDGER", f"s3://{LEDGER}")
     monkeypatch.setenv("SPOTKEEPER_DOCUMENT", f"{LEDGER}-notice")
+    monkeypatch.setenv("SPOTKEEPER_TOPIC_ARN", "arn")
     fleet = account.fleet("source")
 
     def handle(*bodies: Any) -> Any:

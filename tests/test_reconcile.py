@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from responder_support import T0, SimFleet, ledger, node, notice, spec
-from spotkeeper_ledger import DRAIN, INTERRUPTION, REBALANCE, SCALE_IN, FleetLedger
+from spotkeeper_ledger import DRAIN, HELD, INTERRUPTION, REBALANCE, SCALE_IN, STOPPED, FleetLedger, FleetSpec, Pause
 from spotkeeper_responder import (
     BACKUP,
     SPOT,
@@ -29,6 +29,7 @@ from spotkeeper_responder import (
     settle,
 )
 from spotkeeper_responder.drains import CALLS_PER_TICK
+from spotkeeper_responder.limits import held, limited
 from spotkeeper_responder.reconcile import fresh
 
 CRASHES = ("never", "never", "never", "before remembering", "before acting", "before the outcome")
@@ -125,6 +126,16 @@ class Fleet(RuleBasedStateMachine):
         self.spec = replace(self.spec, base=base, target=max(1, base + spot), maximum=base + extra)
         self.enough.clear()  # what was enough for another fleet says nothing
 
+    @rule(mode=st.sampled_from([STOPPED, HELD, None, None]))
+    def somebody_pauses_or_resumes(self, mode: str | None) -> None:
+        self.ledger = replace(self.ledger, pause=None if mode is None else Pause(mode, self.now))
+        self.enough.clear()
+
+    @rule(hours=st.sampled_from([None, None, 0.02, 0.2]))
+    def user_limits_on_demand(self, hours: float | None) -> None:
+        self.spec = replace(self.spec, max_on_demand_hours=hours)
+        self.enough.clear()
+
     @rule(group=st.sampled_from([SPOT, BACKUP]), size=st.integers(0, 6))
     def somebody_resizes_by_hand(self, group: str, size: int) -> None:
         self.sim.group(group).desired = size
@@ -195,6 +206,8 @@ class Fleet(RuleBasedStateMachine):
         """Left alone, the fleet comes to the right sizes by ticks only: nobody need ever hear of an event."""
         self.sim.spot_capacity, self.sim.refusal = (0 if drought else 100), "capacity"
         self.mute.clear()
+        self.ledger = replace(self.ledger, pause=None)
+        self.spec = replace(self.spec, max_on_demand_hours=None)
         if self.ended_at is not None:
             self.inbox.append(JobEnded("finished", self.ended_at))
         for _ in range(16):
@@ -259,11 +272,16 @@ class Fleet(RuleBasedStateMachine):
         released = after.job_ended_at is not None and self.now - after.job_ended_at >= self.spec.linger_seconds
         gone = {e.node for e in events if isinstance(e, NodeGone)}
         spot = self.serving(before, after, seen_now, gone)
+        if held(after):
+            assert not (decision.sizes or decision.completions or decision.terminations), "it was to be left alone"
+            assert (after.spot_desired, after.backup_desired) == (before.spot_desired, before.backup_desired)
+            return
         self.check_calls(seen_now, decision, gone, tick=tick, released=released)
         if over:
             return
-        self.check_lowered(before, after, seen_now, spot, tick=tick)
-        self.check_raised(before, after, seen_now, len(spot), gone)
+        wanted = limited(self.spec, after, self.now)
+        self.check_lowered(wanted, before, after, seen_now, spot, tick=tick)
+        self.check_raised(wanted, before, after, seen_now, len(spot), gone)
 
     def serving(self, before: FleetLedger, after: FleetLedger, seen_now: FleetView, gone: set[str]) -> set[str]:
         """Spot nodes that serve, by an account of our own; those that this very decision lets go still do."""
@@ -279,10 +297,16 @@ class Fleet(RuleBasedStateMachine):
         return found
 
     def check_raised(
-        self, before: FleetLedger, after: FleetLedger, seen_now: FleetView, serving: int, gone: set[str]
+        self,
+        wanted: FleetSpec,
+        before: FleetLedger,
+        after: FleetLedger,
+        seen_now: FleetView,
+        serving: int,
+        gone: set[str],
     ) -> None:
         """Promise 1: never more is bought than is missing, nor, once it is known to be lost, less."""
-        target, base, most = self.spec.spot_target, self.spec.base, self.spec.maximum
+        target, base, most = wanted.spot_target, wanted.base, wanted.maximum
         shortfall = max(0, target - serving)
         since = self.now if before.shortfall_since is None else before.shortfall_since
         assert after.shortfall_since == (since if shortfall else None)
@@ -299,13 +323,20 @@ class Fleet(RuleBasedStateMachine):
         assert size >= min(most, base + max(0, owed)), "promise 1: lost nodes were not replaced"
 
     def check_lowered(
-        self, before: FleetLedger, after: FleetLedger, seen_now: FleetView, serving: set[str], *, tick: bool
+        self,
+        wanted: FleetSpec,
+        before: FleetLedger,
+        after: FleetLedger,
+        seen_now: FleetView,
+        serving: set[str],
+        *,
+        tick: bool,
     ) -> None:
         """Promise 2: given back on a tick only, and only what has not been needed for the whole hysteresis."""
         joined = sum(name in seen_now.reported_at for name in serving)
         never = self.spec.policy.name == "never"
-        needed = self.spec.base + (0 if never else max(0, self.spec.spot_target - joined))
-        self.enough.append((self.now, min(self.spec.maximum, needed)))
+        needed = wanted.base + (0 if never else max(0, wanted.spot_target - joined))
+        self.enough.append((self.now, min(wanted.maximum, needed)))
         if (
             before.backup_desired is None
             or after.backup_desired is None
@@ -313,7 +344,7 @@ class Fleet(RuleBasedStateMachine):
         ):
             return
         assert tick
-        if after.backup_desired < min(before.backup_desired, self.spec.maximum):
+        if after.backup_desired < min(before.backup_desired, wanted.maximum):
             window = [need for at, need in self.enough if at > self.now - self.spec.hysteresis_seconds]
             assert after.backup_desired >= max(window), "promise 2: given back what was needed a moment ago"
             assert before.surplus_since is not None

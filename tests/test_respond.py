@@ -162,6 +162,8 @@ def test_what_is_measured_of_a_fleet(world: World) -> None:
         "LaunchFailuresQuota": 0,
         "LaunchFailuresConfiguration": 0,
         "SilentNodes": 0,
+        "OnDemandCapReached": 0,
+        "Paused": 0,
     }
     # spec, ledger, list, describe; remembered; signal.json read and written, command, size; outcome
     assert line["Calls"] == 10

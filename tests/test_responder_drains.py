@@ -213,7 +213,7 @@ class TestRelease:
         assert (ended.ledger.job_state, ended.ledger.job_ended_at) == ("finished", T0)
         seen_now = view(instances([2]), instances([8, 9]), now=T0 + 299)
         short = decide(spec(), seen_now, ended.ledger, [Tick(), LaunchFailed(SPOT, "capacity", T0)], T0 + 299)
-        assert not short.acts
+        assert not (short.signals or short.sizes or short.completions or short.terminations)
 
     def test_then_everything_goes_by_name_and_both_sizes_to_zero(self) -> None:
         known = replace(HELD, job_state="failed", job_ended_at=T0 - 300)

@@ -25,6 +25,16 @@ def test_a_node_serves_while_its_last_report_is_younger_than_three_of_them(age: 
     assert measure(spec(), seen_now, SEEN, T0).shortfall == shortfall
 
 
+@pytest.mark.parametrize(("ticked", "backup"), [(180, None), (100, None), (60, 4)])
+def test_nodes_that_the_ledger_was_away_for_are_not_lost(ticked: float, backup: int | None) -> None:
+    seen_now = view(instances(range(1, 5)), reported={node(n): T0 - 140 for n in range(1, 5)})
+    remembered = replace(SEEN, ticked_at=T0 - ticked, spot_desired=4, backup_desired=0)
+    decision = decide(spec(), seen_now, remembered, [Tick()], T0)
+    assert decision.sizes.get(BACKUP) == backup
+    assert decision.facts.silent == (backup or 0)
+    assert decision.ledger.ticked_at == T0
+
+
 @pytest.mark.parametrize(("age", "shortfall"), [(0, 0), (600, 0), (600.1, 1)])
 def test_a_node_that_never_reported_serves_for_the_boot_grace(age: float, shortfall: int) -> None:
     seen_now = view(instances(range(1, 5)), reported=reported(n2=0, n3=0, n4=0))
@@ -81,21 +91,28 @@ def test_a_base_that_is_the_whole_target_leaves_nothing_for_spot() -> None:
 
 def test_nodes_are_seen_once_they_run_and_last_seen_on_ticks() -> None:
     seen_now = view((*instances([1]), *instances([2], State.PENDING)), instances([3]))
-    first = see(seen_now, {}, T0, tick=False)
+    first = see(spec(), seen_now, {}, {}, T0, tick=False)
     assert {name: (s.group, s.first_at) for name, s in first.items()} == {node(1): (SPOT, T0), node(3): (BACKUP, T0)}
-    assert see(seen_now, first, T0 + 30, tick=False) == first
-    assert see(seen_now, first, T0 + 60, tick=True)[node(1)].last_at == T0 + 60
+    assert see(spec(), seen_now, first, {}, T0 + 30, tick=False) == first
+    assert see(spec(), seen_now, first, {}, T0 + 60, tick=True)[node(1)].last_at == T0 + 60
 
 
 def test_spot_nodes_that_are_gone_are_remembered_until_spot_is_at_strength() -> None:
     known = {**seen([1, 2]), **seen([3], BACKUP)}
     left = view(instances([1]))
-    assert see(left, known, T0, tick=True).keys() == {node(1), node(2)}
-    assert forget(left, known).keys() == {node(1)}
+    assert see(spec(), left, known, {}, T0, tick=True).keys() == {node(1), node(2)}
+    assert forget(left, known).keys() == {node(1), node(3)}  # an on-demand node is kept until it has been counted
     short = decide(spec(), left, ledger(seen=known), [], T0)
     assert node(2) in short.ledger.seen
     full = decide(spec(target=1), left, ledger(seen=known), [], T0)
     assert node(2) not in full.ledger.seen
+
+
+def test_of_those_that_are_gone_no_more_are_remembered_than_can_be_missed() -> None:
+    known = {node(n): replace(s, last_at=T0 + n) for n, s in enumerate(seen(range(10)).values())}
+    ours = {node(9): record(9, DRAIN), node(8): record(8)}
+    left = see(spec(target=3), view(instances([0])), known, ours, T0, tick=False)
+    assert left.keys() == {node(0), node(8), node(7), node(6)}  # 9 was let go by ourselves
 
 
 def test_silent_nodes_are_counted_in_both_groups_and_without_those_that_go() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from spotkeeper_ledger import ABSENT, Stored, Unavailable, open_board
 from spotkeeper_responder import TimeLeft
-from spotkeeper_responder.watch import LEDGER_SECONDS, WatchedBoard
+from spotkeeper_responder.watch import LEDGER_SECONDS, WatchedBoard, one_worker
 
 
 class Slow:
@@ -78,17 +78,20 @@ def test_a_call_that_hangs_is_left_in_time_and_what_waits_behind_it_is_never_mad
             written.append(key)
             return ""
 
-    board = WatchedBoard(Hanging())  # type: ignore[arg-type]  # the two calls that are made of it
+    worker = one_worker()
+    board = WatchedBoard(Hanging(), worker=worker)  # type: ignore[arg-type]  # the two calls that are made of it
     began = time.monotonic()
     with board.before_signal(), pytest.raises(Unavailable, match=r"did not answer within 2\.0 s"):
         board.read("k")
     assert LEDGER_SECONDS <= time.monotonic() - began < LEDGER_SECONDS + 0.5
-    another = WatchedBoard(Hanging())  # type: ignore[arg-type]  # of the next batch
+    another = WatchedBoard(Hanging(), worker=worker)  # type: ignore[arg-type]  # of the next batch
     another._allowance = 0.1
     with another.before_signal(), pytest.raises(Unavailable):
         another.write("k", b"", expect=ABSENT)
+    assert WatchedBoard(Slow()).read("k") is None  # type: ignore[arg-type]  # another handler is held up by nothing
     released.set()
-    assert WatchedBoard(Hanging()).read("k") is None  # type: ignore[arg-type]  # and the next one is served again
+    next_one = WatchedBoard(Hanging(), worker=worker)  # type: ignore[arg-type]
+    assert next_one.read("k") is None  # and the next batch is served again
     assert not written
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spotkeeper_ledger import PolicySpec
+from spotkeeper_ledger.facts import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shortage:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Shortage(Fact):
     """What a policy may know about a shortfall besides its size."""
 
     lasted_seconds: float
@@ -30,8 +31,8 @@ class FallbackPolicy(Protocol):
         """Return how many on-demand nodes beyond the base are wanted while ``missing`` spot nodes are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Never:
+@dataclass(frozen=True, eq=False, repr=False)
+class Never(Fact):
     """Spot or nothing: for jobs that would rather wait than pay."""
 
     def wanted(self, missing: int, *, context: Shortage) -> int:  # noqa: ARG002 - the protocol's
@@ -39,8 +40,8 @@ class Never:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Mirror:
+@dataclass(frozen=True, eq=False, repr=False)
+class Mirror(Fact):
     """One for one, at once: for jobs that have to keep their speed."""
 
     def wanted(self, missing: int, *, context: Shortage) -> int:  # noqa: ARG002 - the protocol's
@@ -48,8 +49,8 @@ class Mirror:
         return missing
 
 
-@dataclass(frozen=True, slots=True)
-class Patient:
+@dataclass(frozen=True, eq=False, repr=False)
+class Patient(Fact):
     """One for one, but only for a shortfall that lasts: most spot nodes that are lost are replaced within minutes.
 
     What was bought is kept for as long as it is missing; only buying more waits.

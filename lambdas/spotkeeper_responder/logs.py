@@ -14,6 +14,11 @@ def write_line(line: str) -> None:
 
 
 def log(level: str, message: str, **fields: object) -> None:
-    """Write an entry; what JSON does not know is written as text."""
+    """Write an entry; what JSON does not know is written as text.
+
+    Of text only the first line is written: where AWS refuses a signature it quotes below that what it was sent, the
+    session's token among it.
+    """
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    write_line(json.dumps({"timestamp": stamp, "level": level, "message": message, **fields}, default=str))
+    told = {name: value.partition("\n")[0] if isinstance(value, str) else value for name, value in fields.items()}
+    write_line(json.dumps({"timestamp": stamp, "level": level, "message": message, **told}, default=str))

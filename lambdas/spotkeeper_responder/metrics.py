@@ -22,6 +22,8 @@ FLEET_UNITS: Mapping[str, str] = {
     "LaunchFailuresQuota": "Count",
     "LaunchFailuresConfiguration": "Count",
     "SilentNodes": "Count",
+    "OnDemandCapReached": "Count",
+    "Paused": "Count",
 }
 """What is measured of a fleet, by the dimension ``Fleet``, and over all of a responder's fleets."""
 RESPONDER_UNITS: Mapping[str, str] = {"Ticks": "Count"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from spotkeeper_ledger import FleetLedger, NodeReport, Signal
+from spotkeeper_ledger.facts import Fact
 
 SPOT, BACKUP = "spot", "backup"
 """The two groups of a fleet."""
@@ -31,8 +32,8 @@ class State(enum.Enum):
     """On its way out or out of the group's hands; no longer counted by the group."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+@dataclass(frozen=True, eq=False, repr=False)
+class Instance(Fact):
     """One instance of a group."""
 
     node: str
@@ -43,8 +44,8 @@ class Instance:
     """Version of the launch template that it started from; empty where the cloud does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupView:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupView(Fact):
     """A group as its cloud describes it."""
 
     name: str
@@ -59,8 +60,8 @@ class GroupView:
         return tuple(i for i in self.instances if i.state in (State.PENDING, State.IN_SERVICE))
 
 
-@dataclass(frozen=True, slots=True)
-class FleetView:
+@dataclass(frozen=True, eq=False, repr=False)
+class FleetView(Fact):
     """Everything that is seen of one fleet at one moment."""
 
     spot: GroupView
@@ -97,8 +98,8 @@ class FleetView:
 # ---------------------------------------------------------------- what is heard
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoticeHeard:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class NoticeHeard(Fact):
     """Word that a node will, or may, go."""
 
     node: str
@@ -114,30 +115,30 @@ class NoticeHeard:
     """An exercise: the job saves, but the node stays and no size changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeWritten:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoticeWritten(Fact):
     """A node has written ``notice.json`` into its folder; what it says is still to be read and checked."""
 
     folder: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLaunched:
+@dataclass(frozen=True, eq=False, repr=False)
+class NodeLaunched(Fact):
     """A group has launched a node: worth a look."""
 
     node: str
     group: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeGone:
+@dataclass(frozen=True, eq=False, repr=False)
+class NodeGone(Fact):
     """A node is terminated for good; instance ids never come back."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchFailed:
+@dataclass(frozen=True, eq=False, repr=False)
+class LaunchFailed(Fact):
     """A group could not launch."""
 
     group: str
@@ -147,8 +148,8 @@ class LaunchFailed:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class JobEnded:
+@dataclass(frozen=True, eq=False, repr=False)
+class JobEnded(Fact):
     """The job says that it is over."""
 
     state: str
@@ -156,16 +157,16 @@ class JobEnded:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+@dataclass(frozen=True, eq=False, repr=False)
+class Tick(Fact):
     """Time has passed: the only event on which anything is lowered, drained or terminated."""
 
 
 Event: TypeAlias = NoticeHeard | NoticeWritten | NodeLaunched | NodeGone | LaunchFailed | JobEnded | Tick
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+@dataclass(frozen=True, eq=False, repr=False)
+class Heard(Fact):
     """An event, the queue's message that brought it, and the fleet where the event itself names one."""
 
     message: str
@@ -176,8 +177,8 @@ class Heard:
 # ---------------------------------------------------------------- what is decided
 
 
-@dataclass(frozen=True, slots=True)
-class Termination:
+@dataclass(frozen=True, eq=False, repr=False)
+class Termination(Fact):
     """One node to be terminated by name."""
 
     node: str
@@ -185,8 +186,8 @@ class Termination:
     """Whether the group shrinks by it; otherwise the group replaces the node if its size asks for one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+@dataclass(frozen=True, eq=False, repr=False)
+class Completion(Fact):
     """A lifecycle hook to be completed for a node that cannot do it itself."""
 
     node: str
@@ -196,8 +197,19 @@ class Completion:
     """Name of the hook; empty where nobody has said it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Announcement(Fact):
+    """Something that people are told of."""
+
+    topic: str
+    word: str
+    """What has happened to it; with the topic it names the ledger's record."""
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Facts(Fact):
     """What a decision was made on, for metrics and logs."""
 
     shortfall: int = 0
@@ -208,10 +220,13 @@ class Facts:
     """Spot is below strength and the cloud has refused to launch more for lack of capacity."""
     quota_failures: int = 0
     configuration_failures: int = 0
+    cap_reached: bool = False
+    """The fleet has used all the on-demand beyond its base that it may."""
+    paused: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Decision(Fact):
     """What to remember, then what to do."""
 
     ledger: FleetLedger
@@ -223,9 +238,11 @@ class Decision:
     """New desired size by group (``spot``, ``backup``), where it changes."""
     completions: tuple[Completion, ...] = ()
     terminations: tuple[Termination, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
+    """To be sent last; one that fails is due again at the next tick."""
     facts: Facts = Facts()
 
     @property
     def acts(self) -> bool:
         """Whether anything has to be done besides remembering."""
-        return bool(self.signals or self.sizes or self.completions or self.terminations)
+        return bool(self.signals or self.sizes or self.completions or self.terminations or self.announcements)

@@ -26,6 +26,7 @@ from spotkeeper_ledger import (
     load,
     notice_id,
 )
+from spotkeeper_ledger.facts import Fact
 from spotkeeper_responder.drains import CALLS_PER_TICK
 from spotkeeper_responder.model import Event, FleetView, JobEnded, NoticeHeard, NoticeWritten, Tick
 from spotkeeper_responder.notices import leaving, over
@@ -44,8 +45,8 @@ LOST_NOTICES_PER_TICK = 50
 NodeDocument = TypeVar("NodeDocument", NodeNotice, NodeReport, Generation, Progress)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+@dataclass(frozen=True, eq=False, repr=False)
+class Look(Fact):
     """All that is decided on."""
 
     spec: FleetSpec
@@ -57,8 +58,8 @@ class Look:
     """What was heard, and what was found besides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+@dataclass(frozen=True, eq=False, repr=False)
+class Remembered(Fact):
     """A fleet's spec and ledger as read."""
 
     spec: FleetSpec

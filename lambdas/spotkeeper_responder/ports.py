@@ -38,6 +38,9 @@ class Cloud(Protocol):
     def complete(self, completion: Completion) -> None:
         """Let a node go that a lifecycle hook holds; a hook that holds it no longer is no error."""
 
+    def announce(self, subject: str, text: str) -> None:
+        """Tell people something. Tried once: whoever asks does so again later."""
+
 
 class Log(Protocol):
     """Writes one entry. Names of fields are the caller's."""

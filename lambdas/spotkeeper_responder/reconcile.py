@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from spotkeeper_ledger import FleetLedger, FleetSpec, NoticeRecord, Signal
-from spotkeeper_responder import drains, notices, sizes
+from spotkeeper_responder import announcements, drains, limits, notices, sizes
 from spotkeeper_responder import strength as strengths
 from spotkeeper_responder.model import (
     BACKUP,
     CONFIGURATION,
     QUOTA,
     SPOT,
+    Announcement,
     Decision,
     Event,
     Facts,
@@ -50,18 +51,24 @@ def decide(spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequen
     before = fresh(spec, ledger.revision) if ledger.incarnation != spec.incarnation else ledger
     after = _job(before, events, now)
     after = _heard(spec, view, after, events, now, tick=tick)
-    strength = strengths.measure(spec, view, after, now)
+    allowed = limits.limited(spec, after, now)
+    strength = strengths.measure(allowed, view, after, now)
     after = _clocks(view, after, strength, now)
-    after = _sized(spec, view, after, strength, now, tick=tick)
-    if tick and after.job_ended_at is None:
-        after = replace(after, notices=drains.drained(spec, view, after, now))
+    after = _sized(allowed, view, after, strength, now, tick=tick)
+    if tick and after.job_ended_at is None and not limits.held(after):
+        after = replace(after, notices=drains.drained(allowed, view, after, now))
+    if tick:
+        after = replace(after, announcements=announcements.remembered(spec, after, now))
+    facts = _facts(spec, view, before, after, strength, now)
+    after = replace(after, ticked_at=now) if tick else after  # last: who is silent goes by the tick before
     decision = Decision(
         ledger=after,
         signals=notices.due(before.notices, after.notices, now),
         standing=_standing(after),
-        facts=_facts(spec, view, before, after, strength, now),
+        announcements=announcements.due(spec, view, after) if tick else (),
+        facts=facts,
     )
-    return _acting(spec, view, decision, now, tick=tick)
+    return _acting(allowed, view, decision, now, tick=tick)
 
 
 def fresh(spec: FleetSpec, revision: int = 0) -> FleetLedger:
@@ -69,12 +76,14 @@ def fresh(spec: FleetSpec, revision: int = 0) -> FleetLedger:
     return FleetLedger(fleet=spec.fleet, incarnation=spec.incarnation, revision=revision)
 
 
-def released(spec: FleetSpec, ledger: FleetLedger, now: float) -> bool:
-    """Whether the job is over, and has been for the linger: the fleet is to cost nothing."""
-    return ledger.job_ended_at is not None and now - ledger.job_ended_at >= spec.linger_seconds
-
-
-def settle(ledger: FleetLedger, signalled: Mapping[str, str], terminated: Iterable[str], now: float) -> FleetLedger:
+def settle(
+    ledger: FleetLedger,
+    signalled: Mapping[str, str],
+    terminated: Iterable[str],
+    now: float,
+    *,
+    announced: Iterable[Announcement] = (),
+) -> FleetLedger:
     """Return the ledger with the outcome of what was done.
 
     Args:
@@ -82,6 +91,7 @@ def settle(ledger: FleetLedger, signalled: Mapping[str, str], terminated: Iterab
         signalled: notice ids that were signalled, by node.
         terminated: nodes whose termination the cloud has accepted.
         now: Unix seconds.
+        announced: what people were told of.
     """
     after: dict[str, NoticeRecord] = dict(ledger.notices)
     for node, ident in signalled.items():
@@ -92,7 +102,7 @@ def settle(ledger: FleetLedger, signalled: Mapping[str, str], terminated: Iterab
         record = after.get(node)
         if record and not notices.over(record):
             after[node] = replace(record, stage=notices.ENDED, ended_at=now)
-    return replace(ledger, notices=after)
+    return replace(ledger, notices=after, announcements=announcements.told(ledger, announced, now))
 
 
 def _job(ledger: FleetLedger, events: Iterable[Event], now: float) -> FleetLedger:
@@ -108,13 +118,14 @@ def _heard(
     spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequence[Event], now: float, *, tick: bool
 ) -> FleetLedger:
     job_over = ledger.job_ended_at is not None
-    after = replace(
+    ledger = limits.accounted(spec, view, ledger, now) if tick else ledger
+    records = _confirmed(view, notices.hear(spec, view, ledger.notices, events, now, job_over=job_over))
+    return replace(
         ledger,
-        notices=_confirmed(view, notices.hear(spec, view, ledger.notices, events, now, job_over=job_over)),
+        notices=records,
         failures=sizes.record_failures(ledger, events, now),
-        seen=strengths.see(view, ledger.seen, now, tick=tick),
+        seen=strengths.see(spec, view, ledger.seen, records, now, tick=tick),
     )
-    return _accounted(view, after, now) if tick else after
 
 
 def _confirmed(view: FleetView, records: Mapping[str, NoticeRecord]) -> dict[str, NoticeRecord]:
@@ -127,17 +138,6 @@ def _confirmed(view: FleetView, records: Mapping[str, NoticeRecord]) -> dict[str
     return after
 
 
-def _accounted(view: FleetView, ledger: FleetLedger, now: float) -> FleetLedger:
-    passed = 0.0 if ledger.accounted_at is None else max(0.0, now - ledger.accounted_at)
-    return replace(
-        ledger,
-        spot_node_seconds=ledger.spot_node_seconds + passed * len(view.spot.instances),
-        on_demand_node_seconds=ledger.on_demand_node_seconds + passed * len(view.backup.instances),
-        accounted_at=now,
-        ticked_at=now,
-    )
-
-
 def _clocks(view: FleetView, ledger: FleetLedger, strength: Strength, now: float) -> FleetLedger:
     if strength.shortfall:
         return ledger if ledger.shortfall_since is not None else replace(ledger, shortfall_since=now)
@@ -148,7 +148,9 @@ def _sized(
     spec: FleetSpec, view: FleetView, ledger: FleetLedger, strength: Strength, now: float, *, tick: bool
 ) -> FleetLedger:
     """Settle what to hold. A job that is over buys nothing and gives nothing back, until it gives back everything."""
-    if released(spec, ledger, now):
+    if limits.held(ledger):
+        return replace(ledger, surplus_since=None, surplus_wanted=None)  # what is enough is looked at anew afterwards
+    if limits.released(spec, ledger, now):
         return replace(ledger, spot_desired=0, backup_desired=0, surplus_since=None, surplus_wanted=None)
     size = sizes.held(spec, view, ledger, now)
     ledger = replace(ledger, spot_desired=max(0, spec.spot_target))
@@ -161,7 +163,9 @@ def _sized(
 def _acting(spec: FleetSpec, view: FleetView, decision: Decision, now: float, *, tick: bool) -> Decision:
     """Add what brings both groups from what they are to what the ledger says they should hold."""
     ledger = decision.ledger
-    if released(spec, ledger, now):
+    if limits.held(ledger):
+        return decision
+    if limits.released(spec, ledger, now):
         target = {name: 0 if tick else group.desired for name, group in view.groups()}
         named = drains.dismissals(view)
     else:
@@ -196,6 +200,8 @@ def _facts(
         drought=sizes.refusals(spec, after).refused,
         quota_failures=new(QUOTA),
         configuration_failures=new(CONFIGURATION),
+        cap_reached=limits.used_up(spec, after),
+        paused=after.pause is not None,
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 
 from spotkeeper_ledger import Board, BoardError, Members, keys
 from spotkeeper_responder import logs, metrics, roster
 from spotkeeper_responder.model import Heard, NoticeHeard, NoticeWritten, Tick
 from spotkeeper_responder.ports import Cloud, Log, TimeLeft
 from spotkeeper_responder.serve import Means, Served, Unserved, serve
+from spotkeeper_responder.warm import WarmBoard
 from spotkeeper_responder.watch import WatchedBoard
 
 
@@ -25,6 +27,8 @@ class Responder:
         clock: monotonic seconds.
         log: takes entries.
         emit: takes lines of metrics.
+        pause: sleeps for seconds.
+        worker: makes the calls to the board; default is a new :func:`spotkeeper_responder.watch.one_worker`.
     """
 
     def __init__(
@@ -38,10 +42,15 @@ class Responder:
         clock: Callable[[], float] = time.monotonic,
         log: Log = logs.log,
         emit: Callable[[str], None] = logs.write_line,
+        pause: Callable[[float], None] = time.sleep,
+        worker: Executor | None = None,
     ) -> None:
+        self.rest_seconds = 0.0
+        """How long to rest before the next batch, once this one has been responded to."""
         self._name = name
-        self._board = WatchedBoard(board, clock)
-        self._means = Means(self._board, cloud, log, now, time_left)
+        self._warm = board if isinstance(board, WarmBoard) else None
+        self._board = WatchedBoard(board, clock, worker)
+        self._means = Means(self._board, cloud, log, now, time_left, pause)
         self._emit = emit
 
     def respond(self, heard: Sequence[Heard]) -> set[str]:
@@ -58,8 +67,7 @@ class Responder:
             fleet: self._serve(fleet, news, parts, failed)
             for parts, (fleet, news) in zip(range(len(plan), 0, -1), plan.items(), strict=True)
         }
-        if plan or fleets is not None:
-            self._update_roster(members, served, fleets)
+        self._update_roster(members, served, fleets)
         if any(isinstance(each.event, Tick) for each in heard):
             self._emit(metrics.responder_line(self._name, {"Ticks": 1}, self._means.now()))
         return failed
@@ -102,6 +110,7 @@ class Responder:
             means.log("ERROR", "a fleet was not served", fleet=fleet, error=str(error))
             failed |= {each.message for each in news}
             return None
+        self.rest_seconds = max(self.rest_seconds, served.rest_seconds)
         if served.nodes is not None:
             measured = _measured(served, news, self._calls() - before)
             self._emit(metrics.fleet_line(self._name, fleet, measured, means.now()))
@@ -111,12 +120,15 @@ class Responder:
         self, members: Members | None, served: Mapping[str, Served | None], fleets: Sequence[str] | None
     ) -> None:
         seen = {fleet: each.nodes for fleet, each in served.items() if each is not None and each.nodes is not None}
+        if not seen and fleets is None:
+            return
         # A fleet that could not be served stays as it is; one that has no spec leaves.
         present = None if fleets is None else [fleet for fleet in fleets if fleet in seen or served[fleet] is None]
         roster.update(self._board, members, seen, present, self._means.log)
 
     def _calls(self) -> int:
-        return self._board.calls + self._means.cloud.calls
+        spared = self._warm.spared if self._warm else 0
+        return self._board.calls - spared + self._means.cloud.calls
 
 
 def _measured(served: Served, news: Collection[Heard], calls: int) -> dict[str, metrics.Value]:
@@ -131,6 +143,8 @@ def _measured(served: Served, news: Collection[Heard], calls: int) -> dict[str, 
         "LaunchFailuresQuota": facts.quota_failures,
         "LaunchFailuresConfiguration": facts.configuration_failures,
         "SilentNodes": facts.silent,
+        "OnDemandCapReached": int(facts.cap_reached),
+        "Paused": int(facts.paused),
     }
 
 

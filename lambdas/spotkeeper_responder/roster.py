@@ -30,7 +30,7 @@ def unplaced(heard: Iterable[Heard]) -> set[str]:
 
 
 def route(
-    heard: Iterable[Heard], fleets: Sequence[str], members: Members | None, owners: Mapping[str, str]
+    heard: Sequence[Heard], fleets: Sequence[str], members: Members | None, owners: Mapping[str, str]
 ) -> dict[str, list[Heard]]:
     """Return what every fleet has to hear; what is not in the answer is foreign.
 
@@ -38,9 +38,12 @@ def route(
         heard: the batch.
         fleets: those that a tick goes to.
         members: the roster; ``None`` where it cannot be asked: then fleets that events name are believed.
-        owners: the fleet by node, in place of the roster.
+        owners: the fleet by node, for those that the roster does not hold.
     """
     plan: dict[str, list[Heard]] = {}
+    # A node may be launched and noticed in one batch: whoever names its fleet names it for all.
+    named = {_node(each): each.fleet for each in heard if each.fleet is not None and _node(each)}
+    owners = {**owners, **named, **(members.nodes if members else {})}
     for each in heard:
         for fleet in _addressees(each, fleets, members, owners):
             plan.setdefault(fleet, []).append(each)
@@ -89,11 +92,9 @@ def _addressees(
 ) -> Sequence[str]:
     if isinstance(heard.event, Tick):
         return fleets
-    if heard.fleet is not None:
-        known = members is None or isinstance(heard.event, NoticeWritten) or heard.fleet in members.fleets
-        return [heard.fleet] if known else []
-    fleet = owners.get(_node(heard)) if members is None else members.nodes.get(_node(heard))
-    return [fleet] if fleet else []
+    fleet = heard.fleet or owners.get(_node(heard))
+    known = members is None or isinstance(heard.event, NoticeWritten) or fleet in members.fleets
+    return [fleet] if fleet and known else []
 
 
 def _node(heard: Heard) -> str:

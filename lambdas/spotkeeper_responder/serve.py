@@ -12,8 +12,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from spotkeeper_ledger import ABSENT, Conflict, FleetLedger, Signal, SignalBoard, dump, keys
-from spotkeeper_responder.model import SPOT, Decision, Event, Facts, NoticeHeard, NoticeWritten
+from spotkeeper_ledger import ABSENT, DRAIN, Conflict, FleetLedger, Signal, SignalBoard, dump, keys
+from spotkeeper_ledger.facts import Fact
+from spotkeeper_responder import pacing
+from spotkeeper_responder.model import SPOT, Announcement, Decision, Event, Facts, NoticeHeard, NoticeWritten
 from spotkeeper_responder.observe import Look, Remembered, look, recall
 from spotkeeper_responder.ports import Cloud, Log, TimeLeft
 from spotkeeper_responder.reconcile import decide, settle
@@ -25,8 +27,8 @@ class Unserved(Exception):
     """A fleet could not be served to the end; its messages have to come again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+@dataclass(frozen=True, eq=False, repr=False)
+class Means(Fact):
     """What a batch is served with."""
 
     board: WatchedBoard
@@ -35,6 +37,8 @@ class Means:
     now: Callable[[], float]
     """Unix seconds."""
     time_left: TimeLeft
+    pause: Callable[[float], None]
+    """Sleeps for seconds."""
 
 
 @dataclass(slots=True)
@@ -50,8 +54,16 @@ class Served:
     """From each event to its signal."""
     terminated: set[str] = field(default_factory=set)
     """Nodes whose termination was accepted."""
+    announced: list[Announcement] = field(default_factory=list)
+    """What people were told of."""
+    signals_version: str = ""
+    """Of ``signal.json`` as written; empty where it was not."""
     problems: list[str] = field(default_factory=list)
     """What went wrong when the last decision was carried out."""
+    lost: bool = False
+    """Whether somebody else was quicker at least once."""
+    rest_seconds: float = 0.0
+    """How long to rest before the next batch."""
 
 
 def serve(means: Means, fleet: str, events: Sequence[Event]) -> Served:
@@ -64,12 +76,16 @@ def serve(means: Means, fleet: str, events: Sequence[Event]) -> Served:
     while not done:
         if means.time_left() <= 0:
             raise Unserved("no time is left: others kept writing its ledger, or it was never its turn")
+        began = means.now()
         try:
             done = _served(means, fleet, events, served)
         except Exception as error:
             raise Unserved(f"{type(error).__name__}: {error}") from error
         finally:
             means.board.refill()
+        if not done:
+            served.lost = True
+            means.pause(min(pacing.yield_seconds(means.now() - began), max(0.0, means.time_left())))
     if served.problems:
         raise Unserved("; ".join(served.problems))
     return served
@@ -94,19 +110,26 @@ def _served(means: Means, fleet: str, events: Sequence[Event], served: Served) -
         return False
     except Exception:
         urgent = signals if known is not None else blind(events, None, means.now())
-        urgent = tuple(s for s in urgent if served.signalled.get(s.node) != s.notice_id)
+        # A drain is our own decision: nobody must be told of one that is not remembered.
+        urgent = tuple(s for s in urgent if s.kind != DRAIN and served.signalled.get(s.node) != s.notice_id)
         if urgent:
             send(means.board, means.cloud, means.log, fleet, urgent, None)
         raise
     served.nodes, served.facts = seen.view.nodes(), decision.facts
+    served.rest_seconds = _rest_seconds(seen, decision, served, means.now())
     if not decision.acts:
         return True
     _act(means, seen, decision, kept, served)
     return _remember_outcome(means, kept, served)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+def _rest_seconds(seen: Look, decision: Decision, served: Served, now: float) -> float:
+    ages = (now - decision.ledger.notices[signal.node].event_at for signal in decision.signals)
+    return pacing.rest_seconds(seen.spec, decision.ledger, now, waited=max(ages, default=0.0), lost=served.lost)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Kept(Fact):
     """A ledger as written."""
 
     ledger: FleetLedger
@@ -114,7 +137,7 @@ class _Kept:
 
 
 def _decide(seen: Look, served: Served, now: float) -> Decision:
-    ledger = settle(seen.ledger, served.signalled, served.terminated, now)
+    ledger = settle(seen.ledger, served.signalled, served.terminated, now, announced=served.announced)
     return decide(seen.spec, seen.view, ledger, seen.events, now)
 
 
@@ -125,7 +148,8 @@ def _remember(board: WatchedBoard, seen: Look, decision: Decision) -> _Kept:
 
 
 def _remember_outcome(means: Means, kept: _Kept, served: Served) -> bool:
-    ledger = settle(kept.ledger, served.signalled, served.terminated, means.now())
+    ledger = settle(kept.ledger, served.signalled, served.terminated, means.now(), announced=served.announced)
+    ledger = replace(ledger, signals_version=served.signals_version or ledger.signals_version)
     try:
         _write(means.board, ledger, kept.version)
     except Conflict:
@@ -154,8 +178,10 @@ def _act(means: Means, seen: Look, decision: Decision, kept: _Kept, served: Serv
     if decision.signals:
         revision = kept.ledger.revision
         posted = SignalBoard(spec.fleet, spec.incarnation, revision, signals=decision.standing)
-        if send(means.board, cloud, means.log, spec.fleet, decision.signals, posted):
+        version = kept.ledger.signals_version
+        if sent := send(means.board, cloud, means.log, spec.fleet, decision.signals, posted, version):
             _note_signals(decision, served, means.now())
+            served.signals_version = sent.version
         else:
             served.problems.append("no path took the signals")
     for group, desired in decision.sizes.items():
@@ -166,6 +192,20 @@ def _act(means: Means, seen: Look, decision: Decision, kept: _Kept, served: Serv
     for termination in decision.terminations:
         if _try(served, partial(cloud.terminate, termination)):
             served.terminated.add(termination.node)
+    _announce(means, decision, served)
+
+
+def _announce(means: Means, decision: Decision, served: Served) -> None:
+    """Tell people. What fails is left to the next tick: a topic that is away must not keep fleets from being served."""
+    try:
+        for announcement in decision.announcements:
+            if means.time_left() <= 0:
+                return
+            means.cloud.announce(announcement.subject, announcement.text)
+            served.announced.append(announcement)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the fleet has been served
+        why = f"{type(error).__name__}: {error}"
+        means.log("WARNING", "people were not told", fleet=decision.ledger.fleet, error=why)
 
 
 def _note_signals(decision: Decision, served: Served, now: float) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from spotkeeper_ledger import DRAIN, FailureRecord, FleetLedger, FleetSpec, NoticeRecord
+from spotkeeper_ledger.facts import Fact
 from spotkeeper_responder.fallback import Shortage, policy_of
 from spotkeeper_responder.model import BACKUP, CAPACITY, CONFIGURATION, QUOTA, SPOT, Event, FleetView, LaunchFailed
 from spotkeeper_responder.notices import leaving, over
@@ -22,8 +23,8 @@ SETTLE_SECONDS = 60.0
 """How long a node that was asked to be terminated may still be described as running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
+@dataclass(frozen=True, eq=False, repr=False)
+class Refusals(Fact):
     """What the cloud has said to the spot launches of the present shortfall."""
 
     refused: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -15,8 +15,14 @@ Answer = TypeVar("Answer")
 
 LEDGER_SECONDS = 2.0
 """How long a signal may wait for the ledger, all calls together; also the timeout to open the board with."""
-_WORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-"""Makes all calls, so that one that hangs holds up nobody but the next one. Its connection is kept between batches."""
+
+
+def one_worker() -> Executor:
+    """Return what makes all calls of one handler: a thread, so that one that hangs holds up nobody but the next one.
+
+    A process keeps it between batches, because its connection to the board goes with it.
+    """
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
 
 class WatchedBoard:
@@ -28,12 +34,16 @@ class WatchedBoard:
     Args:
         board: the board.
         clock: monotonic seconds.
+        worker: makes the calls, each in its turn; default is one of its own, never shared by two handlers.
     """
 
-    def __init__(self, board: Board, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, board: Board, clock: Callable[[], float] = time.monotonic, worker: Executor | None = None
+    ) -> None:
         self.calls = 0
         self._board = board
         self._clock = clock
+        self._worker = worker or one_worker()
         self._hurried = False
         self._allowance = LEDGER_SECONDS
         self._lost = 0.0
@@ -102,7 +112,7 @@ class WatchedBoard:
                 self._allowance -= self._clock() - began
 
     def _answer(self, action: Callable[[], Answer], patience: float | None) -> Answer:
-        future = _WORKER.submit(action)
+        future = self._worker.submit(action)
         try:
             return future.result(patience)
         except TimeoutError:

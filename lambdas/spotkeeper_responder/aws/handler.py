@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from functools import cache
 from typing import Any, Protocol
 
-from spotkeeper_ledger import Board, open_board
+from spotkeeper_ledger import open_board
+from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
 from spotkeeper_responder.aws.cloud import AwsCloud, Clients
 from spotkeeper_responder.aws.events import MalformedEvent, parse
 from spotkeeper_responder.logs import log
-from spotkeeper_responder.model import Heard
+from spotkeeper_responder.model import Heard, NoticeHeard, NoticeWritten
 from spotkeeper_responder.ports import TimeLeft
 from spotkeeper_responder.respond import Responder
-from spotkeeper_responder.watch import LEDGER_SECONDS
+from spotkeeper_responder.warm import WarmBoard
+from spotkeeper_responder.watch import LEDGER_SECONDS, one_worker
 
 RESERVED_SECONDS = 1.5
 """Kept of the function's time: what was begun has to end, and the answer to be given, before Lambda ends it."""
@@ -33,6 +37,7 @@ def handle(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[st
     Environment:
         SPOTKEEPER_LEDGER: ``s3://<bucket>``, the responder's ledger; the bucket's name is the responder's.
         SPOTKEEPER_DOCUMENT: name of the SSM document that tells agents of a notice.
+        SPOTKEEPER_TOPIC_ARN: the SNS topic that tells people.
 
     Args:
         event: from SQS, with its ``Records``.
@@ -45,9 +50,15 @@ def handle(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[st
     ledger = os.environ["SPOTKEEPER_LEDGER"]
     name = ledger.removeprefix("s3://").partition("/")[0]
     document = os.environ["SPOTKEEPER_DOCUMENT"]
-    cloud = AwsCloud(_clients(), responder=name, document=document, time_left=time_left)
-    responder = Responder(name, board=_board(ledger), cloud=cloud, time_left=time_left)
-    failed = responder.respond(_heard(event["Records"]))
+    topic = os.environ["SPOTKEEPER_TOPIC_ARN"]
+    cloud = AwsCloud(_clients(), responder=name, document=document, topic=topic, time_left=time_left)
+    board = _board(ledger)
+    responder = Responder(name, board=board, cloud=cloud, time_left=time_left, worker=_worker())
+    heard = _heard(event["Records"])
+    if not all(isinstance(each.event, NoticeHeard | NoticeWritten) for each in heard):
+        board.forget()
+    failed = responder.respond(heard)
+    time.sleep(max(0.0, min(responder.rest_seconds, time_left())))
     return {"batchItemFailures": [{"itemIdentifier": message} for message in sorted(failed)]}
 
 
@@ -64,8 +75,13 @@ def _heard(records: Sequence[Mapping[str, Any]]) -> list[Heard]:
 
 
 @cache
-def _board(uri: str) -> Board:
-    return open_board(uri, timeout=LEDGER_SECONDS)
+def _board(uri: str) -> WarmBoard:
+    return WarmBoard(open_board(uri, timeout=LEDGER_SECONDS, most_bytes=MAX_DOCUMENT_BYTES))
+
+
+@cache
+def _worker() -> Executor:
+    return one_worker()
 
 
 @cache
