@@ -40,6 +40,12 @@ def maximum(key: str) -> int | None:
     return None if value == -1 else value
 
 
+def limit(key: str) -> float | None:
+    """Return a number; -1 counts as not set."""
+    value = config.get_float(key)
+    return None if value == -1 else value
+
+
 FLEET: dict[str, tuple[str, Callable[[str], Any]]] = {
     "subnet_ids": ("subnetIds", strings),
     "image_id": ("imageId", string),
@@ -49,6 +55,7 @@ FLEET: dict[str, tuple[str, Callable[[str], Any]]] = {
     "nodes": ("nodes", config.get_int),
     "on_demand_base": ("onDemandBase", config.get_int),
     "on_demand_max": ("onDemandMax", maximum),
+    "max_on_demand_hours": ("maxOnDemandHours", limit),
     "policy": ("policy", string),
     "policy_wait_seconds": ("policyWaitSeconds", config.get_float),
     "allocation_strategy": ("allocationStrategy", string),

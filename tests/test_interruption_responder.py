@@ -17,6 +17,7 @@ from spotkeeper.archives import RESPONDER_FILES
 from spotkeeper.aws.alarms import ALARMS
 from spotkeeper.aws.events import RULES
 from spotkeeper.aws.notice_document import COMMAND, PARAMETERS, content
+from spotkeeper_responder.metrics import FLEET_UNITS, RESPONDER_UNITS
 
 R = f"spotkeeper-{ACCOUNT}-{REGION}"
 PREFIX = f"{REGION}:{ACCOUNT}"
@@ -30,7 +31,7 @@ def usual() -> Declared:
 def test_every_child_is_the_responders_and_is_named_after_it(usual: Declared) -> None:
     children = [seen for seen in usual.notes.seen if seen.kind != "AwsInterruptionResponder"]
     assert {child.parent for child in children} == {"keeper"}
-    assert len({child.urn for child in children}) == len(children) == 34
+    assert len({child.urn for child in children}) == len(children) == 35
     names = [child.inputs["name"] for child in children if "name" in child.inputs]
     assert len(names) > 10
     assert all(name.startswith((R, f"/aws/lambda/{R}")) for name in names)
@@ -169,7 +170,7 @@ def test_the_function_is_fed_in_batches_that_may_fail_in_part(usual: Declared) -
     mapping = usual.one("EventSourceMapping").inputs
     assert mapping["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["scalingConfig"] == {"maximumConcurrency": 2}
-    assert (mapping["batchSize"], mapping["maximumBatchingWindowInSeconds"]) == (200, 1)
+    assert (mapping["batchSize"], mapping["maximumBatchingWindowInSeconds"]) == (10_000, 1)
     assert mapping["eventSourceArn"] == f"arn:aws:sqs:{PREFIX}:{R}-events"
 
 
@@ -190,8 +191,8 @@ def test_the_document_runs_one_line_of_its_parameters_only(usual: Declared) -> N
         ("Fleet", ["spotkeeper-dev-train", "a"], ["", "A", "a b", "a;b", "a'", "../a", "a\n", "a" * 129]),
         ("Kind", ["interruption", "rebalance", "scale-in", "drain"], ["", "drill", "drain;", "drain\nrm"]),
         ("Deadline", ["1764000000", "none"], ["", "-1", "1e9", "none'", "1 2", "1\n"]),
-        ("Nodes", ["all", "i-0123456789abcdef0", ",".join(["i-01234567"] * 50)], ["", "i-", "i-1;", "all,i-01234567",
-                                                                              ",".join(["i-01234567"] * 51), "*"]),
+        ("Nodes", ["all", "i-0123456789abcdef0", ",".join(["i-01234567"] * 1000)], ["", "i-", "i-1;", "all,i-01234567",
+                                                                              ",".join(["i-01234567"] * 1001), "*"]),
     ],
 )  # fmt: skip
 def test_no_parameter_lets_a_shell_do_anything_else(parameter: str, good: list[str], bad: list[str]) -> None:
@@ -231,7 +232,10 @@ def test_alarms_cover_what_can_go_wrong(usual: Declared) -> None:
         "quota": ("Spotkeeper", "LaunchFailuresQuota", ("Responder", R)),
         "configuration": ("Spotkeeper", "LaunchFailuresConfiguration", ("Responder", R)),
         "drought": ("Spotkeeper", "Drought", ("Responder", R)),
+        "on-demand-cap": ("Spotkeeper", "OnDemandCapReached", ("Responder", R)),
     }
+    measured = {*FLEET_UNITS, *RESPONDER_UNITS}
+    assert {metric for namespace, metric, _ in watched.values() if namespace == "Spotkeeper"} <= measured
 
 
 def test_silence_is_alarming_for_ticks_and_for_nothing_else(usual: Declared) -> None:

@@ -46,7 +46,6 @@ def test_only_actions_without_resources_are_bound_to_none() -> None:
     assert unbound == {
         "autoscaling:DescribeAutoScalingGroups",
         "autoscaling:DescribeScalingActivities",
-        "ssm:UpdateInstanceInformation",
         "ssmmessages:CreateControlChannel",
         "ssmmessages:OpenControlChannel",
         "ec2messages:AcknowledgeMessage",
@@ -143,6 +142,9 @@ def test_what_the_function_does_to_fleets_is_bound_to_its_tag(action: str, resou
         ("ssm:SendCommand", "ssm:eu-west-1::document/AWS-RunShellScript", False),
         ("sqs:ReceiveMessage", "sqs:eu-west-1:123456789012:ledger-events", True),
         ("sqs:SendMessage", "sqs:eu-west-1:123456789012:ledger-events", False),
+        ("sns:Publish", "sns:eu-west-1:123456789012:ledger-alerts", True),
+        ("sns:Publish", "sns:eu-west-1:123456789012:ledger-2-alerts", False),
+        ("sns:Subscribe", "sns:eu-west-1:123456789012:ledger-alerts", False),
         (
             "autoscaling:SetDesiredCapacity",
             "autoscaling:eu-west-1:1:autoScalingGroup:1:autoScalingGroupName/web",

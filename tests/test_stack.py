@@ -87,6 +87,7 @@ def test_every_key_reaches_the_components() -> None:
         fleetName="vision",
         onDemandBase=1,
         onDemandMax=2,
+        maxOnDemandHours=36,
         policy="patient",
         policyWaitSeconds=90,
         allocationStrategy="price-capacity-optimized",
@@ -103,6 +104,7 @@ def test_every_key_reaches_the_components() -> None:
     )
     spec, group = spec_of(declared, "vision"), declared.one("Group", "vision-spot").inputs
     assert (spec.base, spec.maximum, spec.policy.name, spec.policy.wait_seconds) == (1, 2, "patient", 90.0)
+    assert spec.max_on_demand_hours == 36.0
     assert (spec.gang, spec.on_rebalance, spec.on_update, spec.linger_seconds) == (
         "region",
         "replace",

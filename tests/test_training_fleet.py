@@ -123,6 +123,7 @@ def test_the_spec_says_what_the_user_wants() -> None:
         on_demand_max=2,
         policy="patient",
         policy_wait_seconds=60,
+        max_on_demand_hours=12.5,
         on_rebalance="ignore",
         gang="region",
         checkpoint_uri="s3://checkpoints/jobs/digits/",
@@ -130,7 +131,7 @@ def test_the_spec_says_what_the_user_wants() -> None:
     )
     spec = spec_of(declared)
     assert (spec.fleet, spec.cloud, spec.region, spec.gang) == (FLEET, "aws", REGION, "region")
-    assert (spec.target, spec.base, spec.maximum) == (4, 1, 2)
+    assert (spec.target, spec.base, spec.maximum, spec.max_on_demand_hours) == (4, 1, 2, 12.5)
     assert (spec.policy.name, spec.policy.wait_seconds, spec.on_rebalance) == ("patient", 60.0, "ignore")
     assert (spec.incarnation, spec.node_prefix) == ("AROAEXAMPLE", "AROAEXAMPLE:")
     assert (spec.spot_group, spec.backup_group) == (f"spotkeeper-{FLEET}-spot", f"spotkeeper-{FLEET}-backup")
@@ -140,6 +141,7 @@ def test_the_spec_says_what_the_user_wants() -> None:
     bare = FleetSpec("f", "i", "aws", REGION, 1, 0, 1, "s", "b")
     assert (spec.notice_seconds, spec.boot_grace_seconds) == (bare.notice_seconds, bare.boot_grace_seconds)
     assert (spec.report_seconds, spec.save_gap_seconds) == (bare.report_seconds, bare.save_gap_seconds)
+    assert spec_of(declare_fleet()).max_on_demand_hours is bare.max_on_demand_hours is None
 
 
 def test_a_deploy_leaves_the_running_job_its_version() -> None:

@@ -9,6 +9,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 import pulumi
@@ -19,6 +20,7 @@ LEDGER_FILES = (
     "codec.py",
     "credentials.py",
     "documents.py",
+    "facts.py",
     "folder.py",
     "http.py",
     "imds.py",
@@ -53,6 +55,7 @@ AGENT_FILES = (
 )
 RESPONDER_FILES = (
     "__init__.py",
+    "announcements.py",
     "aws/__init__.py",
     "aws/cloud.py",
     "aws/events.py",
@@ -60,11 +63,13 @@ RESPONDER_FILES = (
     "aws/handler.py",
     "drains.py",
     "fallback.py",
+    "limits.py",
     "logs.py",
     "metrics.py",
     "model.py",
     "notices.py",
     "observe.py",
+    "pacing.py",
     "ports.py",
     "reconcile.py",
     "respond.py",
@@ -74,7 +79,9 @@ RESPONDER_FILES = (
     "sizes.py",
     "strength.py",
     "updates.py",
+    "warm.py",
     "watch.py",
+    "wording.py",
 )
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -114,6 +121,7 @@ def function_sources() -> Mapping[str, str]:
     }
 
 
+@cache
 def agent_archive() -> AgentArchive:
     """Return the agent as a zip application: not compressed, sorted, times fixed, hence always the same bytes."""
     files = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NotRequired, TypedDict
 
 from spotkeeper.errors import InputError
-from spotkeeper.inputs import choice, known_only, seconds, whole_number
+from spotkeeper.inputs import choice, known_only, positive, seconds, whole_number
 from spotkeeper_ledger.documents import PolicySpec
 
 POLICIES = {"never": "", "mirror": "", "patient": ""}
@@ -81,6 +81,7 @@ class FleetPlan:
     nodes: int
     base: int
     maximum: int
+    max_on_demand_hours: float | None
     policy: PolicySpec
     gang: str
     on_rebalance: str
@@ -103,6 +104,7 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
         nodes=nodes,
         base=base,
         maximum=whole_number(args, "on_demand_max", nodes, base, nodes),
+        max_on_demand_hours=positive(args, "max_on_demand_hours"),
         policy=PolicySpec(choice(args, "policy", "mirror", POLICIES), seconds(args, "policy_wait_seconds", 600.0)),
         gang=choice(args, "gang", "none", GANGS),
         on_rebalance=choice(args, "on_rebalance", "checkpoint", REBALANCES),

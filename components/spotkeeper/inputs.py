@@ -56,6 +56,17 @@ def seconds(args: Mapping[str, Any], name: str, default: float, *, path: str = "
     return float(value)
 
 
+def positive(args: Mapping[str, Any], name: str) -> float | None:
+    """Return ``args[name]`` as a finite number more than 0; ``None`` where it is not given."""
+    value = args.get(name)
+    if value is None:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise InputError(name, value, "a number, more than 0")
+    return float(value)
+
+
 def choice(args: Mapping[str, Any], name: str, default: str, choices: Mapping[str, str]) -> str:
     """Return ``args[name]`` if it is one of ``choices``.
 

@@ -1,4 +1,7 @@
-"""When people are called: the alarms of a responder, as a table, and the topic that they go to."""
+"""When people are called: the alarms of a responder, as a table, and the topic that they go to.
+
+The function's announcements go to the same topic.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -103,6 +106,16 @@ ALARMS: Mapping[str, Alarm] = {
         minutes=5,
         meaning="A fleet has found no spot capacity for five minutes.",
     ),
+    "on-demand-cap": Alarm(
+        metric="OnDemandCapReached",
+        dimension="Responder",
+        value=str,
+        statistic="Maximum",
+        threshold=0,
+        minutes=1,
+        meaning="A fleet has used all the on-demand that its max_on_demand_hours allows. It goes on with spot and its "
+        "base, and buys nothing until that is raised.",
+    ),
 }
 """Every alarm of a responder, by the last part of its name. Metrics of :data:`NAMESPACE` are over all its fleets."""
 
@@ -116,10 +129,10 @@ def alerts(
     tags: pulumi.Output[Tags],
     opts: pulumi.ResourceOptions,
 ) -> aws.sns.Topic:
-    """Make the topic for alarms and, where an address is given, its subscription.
+    """Make the topic for alarms and announcements and, where an address is given, its subscription.
 
     The topic is not encrypted with a key of its own: CloudWatch cannot publish through the account's key for SNS, and
-    alarms carry nothing that is secret.
+    neither alarms nor announcements carry anything that is secret.
     """
     topic = aws.sns.Topic(f"{name}-alerts", name=responder.apply(naming.topic_name), tags=tags, opts=opts)
     aws.sns.TopicPolicy(

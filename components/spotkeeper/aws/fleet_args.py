@@ -53,6 +53,10 @@ class AwsTrainingFleetArgs(TypedDict):
     """How many of the nodes are always on-demand. Default 0."""
     on_demand_max: NotRequired[int]
     """Most on-demand nodes that the fleet may ever hold, the base included. Default ``nodes``."""
+    max_on_demand_hours: NotRequired[float]
+    """Node-hours of on-demand beyond the base that the fleet may use in its life, such as 20 for two nodes over ten
+    hours. When they are used, people are told, nodes beyond the base save and are drained, and none is bought until the
+    input is raised; time is taken once a minute, and the last save comes on top. Default: no limit."""
     policy: NotRequired[str]
     """What a shortfall of spot nodes is worth: ``mirror`` (default: one on-demand node for each that is missing),
     ``patient`` (the same, once the shortfall has lasted ``policy_wait_seconds``) or ``never``."""

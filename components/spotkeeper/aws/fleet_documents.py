@@ -53,6 +53,7 @@ def fleet_spec(
         linger_seconds=timings.linger_seconds,
         save_gap_seconds=timings.save_gap_seconds,
         rebalance_expiry_seconds=timings.rebalance_expiry_seconds,
+        max_on_demand_hours=plan.max_on_demand_hours,
     )
 
 

@@ -16,8 +16,9 @@ from spotkeeper.aws.tags import Tags
 HANDLER = "spotkeeper_responder.aws.handler.handle"
 MEMORY_MB = 512
 """Enough for the clients to start in about a second; the work itself needs a tenth."""
-BATCH_SIZE, BATCH_SECONDS = 200, 1
-"""A storm arrives as one batch and is one decision a fleet; a single event waits at most this long for company."""
+BATCH_SIZE, BATCH_SECONDS = 10_000, 1
+"""A storm arrives as one batch and is one decision a fleet; a single event waits at most this long for company. SQS
+allows no larger batch, and Lambda ends one at 6 MB: between four and five thousand events."""
 CONCURRENCY = 2
 """The least that SQS can be held to. Fleets are guarded by compare-and-swap, so two at a time are only wasteful."""
 

@@ -12,7 +12,7 @@ PARAMETERS = {
     "Fleet": ("Id of the fleet.", r"^[a-z0-9][a-z0-9-]{0,127}$"),
     "Kind": ("What the nodes are told.", r"^(interruption|rebalance|scale-in|drain)$"),
     "Deadline": ("Unix seconds at which the nodes go, or none.", r"^([0-9]{1,12}|none)$"),
-    "Nodes": ("Instance ids it concerns, or all.", r"^(all|i-[0-9a-f]{8,17}(,i-[0-9a-f]{8,17}){0,49})$"),
+    "Nodes": ("Instance ids it concerns, or all.", r"^(all|i-[0-9a-f]{8,17}(,i-[0-9a-f]{8,17}){0,999})$"),
 }
 """Description and allowed pattern of each parameter. No pattern lets through a character that a shell would act on."""
 

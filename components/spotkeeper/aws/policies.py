@@ -25,17 +25,20 @@ def assumed_by(service: str) -> Policy:
 
 
 def node_policy(place: Place, *, fleet: str, responder: str, checkpoint: S3Uri) -> Policy:
-    """Return what a fleet's nodes may do: read its ledger, write their own folder and the job's, save checkpoints.
+    """Return what a fleet's nodes may do: read its ledger, write their own documents and the job's, save.
 
     ``${aws:userid}`` is ``<role id>:<instance id>`` on an instance, so that no node can write as another one. Listing
     is bound to the own prefix; S3 takes a missing object's key for the prefix when it decides between 404 and 403.
     """
     own = f"{responder}/{keys.fleet_prefix(fleet)}"
+    # Four objects by name: a folder could be filled with so many that listing it would keep the function from its work.
+    written = [write(fleet, "${aws:userid}") for write in (keys.notice, keys.report)]
+    written += [keys.generation(fleet), keys.progress(fleet)]
     groups = [place.groups(naming.group_name(fleet, kind)) for kind in (naming.SPOT, naming.BACKUP)]
     return document(
         _allow("ReadLedger", ["s3:GetObject"], [place.s3(f"{own}*"), place.s3(f"{responder}/agent/*")]),
         _list("ListLedger", place.s3(responder), f"{keys.fleet_prefix(fleet)}*"),
-        _allow("WriteOwn", ["s3:PutObject"], [place.s3(own + "nodes/${aws:userid}/*"), place.s3(f"{own}job/*")]),
+        _allow("WriteOwn", ["s3:PutObject"], [place.s3(f"{responder}/{key}") for key in written]),
         _allow(
             "Checkpoints",
             ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
@@ -47,10 +50,10 @@ def node_policy(place: Place, *, fleet: str, responder: str, checkpoint: S3Uri) 
             ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"],
             groups,
         ),
+        _allow("RegisterForRunCommand", ["ssm:UpdateInstanceInformation"], [place.arn("ec2", "instance/*")]),
         _allow(
             "RunCommandHasNoResources",
             [
-                "ssm:UpdateInstanceInformation",
                 "ssmmessages:CreateControlChannel",
                 "ssmmessages:OpenControlChannel",
                 "ec2messages:AcknowledgeMessage",
@@ -105,6 +108,7 @@ def responder_policy(place: Place, responder: str) -> Policy:
             [place.arn("ec2", "instance/*")],
             {"StringEquals": {f"ssm:resourceTag/{naming.TAG_RESPONDER}": responder}},
         ),
+        _allow("TellPeople", ["sns:Publish"], [place.arn("sns", naming.topic_name(responder))]),
         _allow(
             "TakeEvents",
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
@@ -113,7 +117,7 @@ def responder_policy(place: Place, responder: str) -> Policy:
         _allow(
             "Log",
             ["logs:CreateLogStream", "logs:PutLogEvents"],
-            [place.arn("logs", f"log-group:/aws/lambda/{naming.function_name(responder)}:*")],
+            [place.arn("logs", f"log-group:/aws/lambda/{naming.function_name(responder)}:log-stream:*")],
         ),
     )
 

@@ -31,7 +31,8 @@ class AwsInterruptionResponderArgs(TypedDict):
     log_retention_days: NotRequired[int]
     """How long the function's log is kept. Default 30."""
     alert_email: NotRequired[pulumi.Input[str]]
-    """Address that alarms are sent to, once its owner has confirmed. Default: none; subscribe to ``topic_arn``."""
+    """Address that alarms and announcements are sent to, once its owner has confirmed. Default: none; subscribe to
+    ``topic_arn``."""
     tags: NotRequired[pulumi.Input[Mapping[str, pulumi.Input[str]]]]
     """Tags of all resources."""
 
@@ -60,7 +61,7 @@ class AwsInterruptionResponder(pulumi.ComponentResource):
     document_name: pulumi.Output[str]
     """Name of the SSM document that signals nodes."""
     topic_arn: pulumi.Output[str]
-    """ARN of the topic that alarms go to."""
+    """ARN of the topic that alarms and announcements (droughts, limits, ends of jobs) go to."""
 
     def __init__(
         self, name: str, args: AwsInterruptionResponderArgs, opts: pulumi.ResourceOptions | None = None
