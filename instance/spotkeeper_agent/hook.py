@@ -22,6 +22,8 @@ from spotkeeper_ledger.sigv4 import sign
 TIMEOUT_SECONDS = 5.0
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 _OVER = b"No active Lifecycle Action"
+_QUOTE = b"The Canonical String"
+"""Where AWS, when it refuses a signature, begins to quote what it was sent: the session's token is among it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class LifecycleHook:
         response = self._http.request("POST", "/", headers, body)
         if response.status == 200 or (response.status == 400 and _OVER in response.body):
             return
-        said = f"{action}: status {response.status} {response.body[:300].decode('utf-8', 'replace')}"
+        body = response.body.partition(_QUOTE)[0][:300]
+        said = f"{action}: status {response.status} {body.decode('utf-8', 'replace')}"
         if response.status >= 500 or response.status == 429 or b"Throttl" in response.body:
             raise Unavailable(said)
         raise Denied(said)

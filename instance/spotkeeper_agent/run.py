@@ -37,6 +37,7 @@ from spotkeeper_ledger import (
     open_board,
     run_dir,
 )
+from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
 from spotkeeper_ledger.imds import InstanceMetadata
 from spotkeeper_ledger.run_dir import Confirmation, LocalNotice
 
@@ -75,7 +76,7 @@ def run(config: AgentConfig) -> None:
 
 def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> None:
     log("boot", node=node.name, zone=node.zone, on_demand=node.on_demand, unknown_keys=sorted(config.extra) or None)
-    board = open_board(config.ledger, region=config.region)
+    board = open_board(config.ledger, region=config.region, most_bytes=MAX_DOCUMENT_BYTES)
     outbox = Outbox()
     lease = Lease(
         board,
