@@ -57,12 +57,15 @@ def group(
     user_data: str = "true",
     on_demand: bool = False,
     hook_seconds: int = 60,
+    role: str = "",
     **settings: Any,
 ) -> None:
-    """Make a group as a fleet has them; ``hook_seconds`` 0: without the hook."""
+    """Make a group as a fleet has them; ``hook_seconds`` 0: without the hook; ``role``: name of a profile."""
     tags = {"spotkeeper:fleet": f"fleet-{name}", "spotkeeper:group": "backup" if on_demand else "spot"}
     hook = {"LifecycleHookName": "hook", "LifecycleTransition": TERMINATING, "HeartbeatTimeout": hook_seconds}
-    specification = template(aws, f"template-{name}", user_data)
+    specification = template(
+        aws, f"template-{name}", user_data, **({"IamInstanceProfile": {"Name": role}} if role else {})
+    )
     overrides = [{"InstanceType": "g5.2xlarge"}, {"InstanceType": "g6.2xlarge"}]
     aws.client("autoscaling").create_auto_scaling_group(
         **{

@@ -1,5 +1,7 @@
 import json
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import pytest
 
 from local_aws_support import archive
-from spotkeeper_lab.local_aws.function import Deployed, Function, FunctionFailed
+from spotkeeper_lab.local_aws.function import Deployed, Function, FunctionFailed, FunctionKilled
 
 Make = Callable[..., Function]
 
@@ -132,12 +134,13 @@ def test_metrics_are_read_from_what_the_function_prints(make: Make) -> None:
             "CloudWatchMetrics": [
                 {
                     "Namespace": "Spotkeeper",
-                    "Dimensions": [["Fleet"]],
+                    "Dimensions": [["Fleet"], ["Fleet", "Zone"]],
                     "Metrics": [{"Name": "Notices"}, {"Name": "SecondsToSignal", "Unit": "Seconds"}],
                 }
             ],
         },
         "Fleet": "f",
+        "Zone": "z",
         "Notices": 2,
         "SecondsToSignal": [0.5, 1.5],
     }
@@ -152,12 +155,40 @@ def handle(event, context):
     function.invoke(json.dumps(document))
     found = [(m.at, m.namespace, m.name, m.value, dict(m.dimensions)) for m in function.metrics()]
     assert found == [
-        (1_700_000_000.5, "Spotkeeper", "Notices", 2.0, {"Fleet": "f"}),
-        (1_700_000_000.5, "Spotkeeper", "SecondsToSignal", 0.5, {"Fleet": "f"}),
-        (1_700_000_000.5, "Spotkeeper", "SecondsToSignal", 1.5, {"Fleet": "f"}),
+        (1_700_000_000.5, "Spotkeeper", name, value, dimensions)
+        for dimensions in ({"Fleet": "f"}, {"Fleet": "f", "Zone": "z"})
+        for name, value in (("Notices", 2.0), ("SecondsToSignal", 0.5), ("SecondsToSignal", 1.5))
     ]
     logged: dict[str, Any] = json.loads(function.output()[-1])
     assert (logged["level"], logged["message"], logged["logger"]) == ("WARNING", "logged 1", "own")
+
+
+def test_a_function_that_is_killed_says_so_and_the_next_invocation_is_served_by_another(make: Make) -> None:
+    source = """
+import os, pathlib, time
+def handle(event, context):
+    if event:
+        pathlib.Path(event).touch()
+        time.sleep(600)
+    return os.getpid()
+"""
+    function = make(source)
+    function.kill()  # nothing runs yet
+    first = function.invoke(None)
+    asked = function.log.parent / "asked"
+
+    def kill() -> None:
+        while not asked.exists():
+            time.sleep(0.01)
+        function.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(FunctionKilled, match="name was killed"):
+        function.invoke(str(asked))
+    killer.join()
+    assert not Path(f"/proc/{first}").exists()
+    assert function.invoke(None) != first
 
 
 def test_a_closed_function_does_nothing(make: Make) -> None:

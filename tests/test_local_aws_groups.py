@@ -56,6 +56,43 @@ def test_a_new_group_out_of_bounds_or_of_a_known_name_is_refused(aws: LocalAws) 
         )
 
 
+def deleted(aws: LocalAws, name: str) -> bool:
+    found = aws.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    return not found["AutoScalingGroups"]
+
+
+def test_a_group_with_instances_is_deleted_by_force_only_and_gone_after_the_last_of_them(aws: LocalAws) -> None:
+    group(aws, "full", 1)
+    (node,) = launched(aws, "full")
+    delete = aws.client("autoscaling").delete_auto_scaling_group
+    with pytest.raises(ClientError, match=r"ResourceInUse.*while there are instances"):
+        delete(AutoScalingGroupName="full")
+    assert not deleted(aws, "full")
+    delete(AutoScalingGroupName="full", ForceDelete=True)
+    assert not deleted(aws, "full"), "its instance is still there"
+    until(aws, "leaving", node, why="forced")
+    until(aws, "terminated", node)
+    assert deleted(aws, "full")
+    assert not [m for m in aws.events.moments() if m.what == "lifecycle-wait" and m.node == node]
+
+
+def test_an_empty_group_is_deleted_at_once(aws: LocalAws) -> None:
+    group(aws, "empty", 0)
+    aws.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName="empty")
+    assert deleted(aws, "empty")
+
+
+def test_an_instance_that_loses_its_protection_is_chosen_if_there_are_too_many(aws: LocalAws) -> None:
+    group(aws, "unprotected", 1, hook_seconds=0)
+    (node,) = launched(aws, "unprotected")
+    client = aws.client("autoscaling")
+    client.update_auto_scaling_group(AutoScalingGroupName="unprotected", MinSize=0, MaxSize=0, DesiredCapacity=0)
+    assert [one["InstanceId"] for one in members(aws, "unprotected")] == [node]
+    client.set_instance_protection(AutoScalingGroupName="unprotected", InstanceIds=[node], ProtectedFromScaleIn=False)
+    until(aws, "leaving", node, why="chosen")
+    until(aws, "terminated", node)
+
+
 def test_a_smaller_size_spares_protected_instances(aws: LocalAws) -> None:
     group(aws, "protected", 1)
     group(aws, "open", 1, NewInstancesProtectedFromScaleIn=False, hook_seconds=0)

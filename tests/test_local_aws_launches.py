@@ -80,14 +80,14 @@ def test_new_instances_start_from_the_version_that_the_group_names(aws: LocalAws
 
 @pytest.mark.parametrize("kind", list(MESSAGES))
 def test_a_refused_launch_is_told_and_tried_again(aws: LocalAws, kind: str) -> None:
-    aws.market.refuse(kind)
+    aws.market.set_capacity(0, kind)
     group(aws, f"refused-{kind}", 1)
     fleet = f"fleet-refused-{kind}"
     first = until(aws, "launch-refused", fleet=fleet)
     again = until(aws, "launch-refused", fleet=fleet, after=first.at)
     assert first.detail == {"group": "spot", "fleet": fleet, "kind": kind}
     assert again.at - first.at >= 0.29
-    aws.market.refuse(None)
+    aws.market.set_capacity(None)
     launched(aws, f"refused-{kind}")
     activities = aws.client("autoscaling").describe_scaling_activities(AutoScalingGroupName=f"refused-{kind}")
     oldest = activities["Activities"][-1]

@@ -20,18 +20,19 @@ def test_capacity_is_what_runs_in_all(capacity: int | None, wanted: int, running
     assert market.ask(wanted, running) == answer
 
 
-@pytest.mark.parametrize("kind", list(MESSAGES))
-def test_everything_is_refused_for_a_reason_until_that_ends(kind: str) -> None:
+@pytest.mark.parametrize("why", list(MESSAGES))
+def test_what_is_beyond_it_is_refused_for_the_reason_given_until_that_ends(why: str) -> None:
     market = SpotMarket()
-    market.refuse(kind)
-    assert market.ask(1, 0) == Answer(0, kind)
-    assert market.ask(0, 0) == Answer(0)
-    market.refuse(None)
+    market.set_capacity(1, why)
+    assert market.ask(2, 0) == Answer(1, why)
     assert market.ask(1, 0) == Answer(1)
+    assert market.ask(0, 1) == Answer(0)
+    market.set_capacity(None)
+    assert market.ask(2, 0) == Answer(2)
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="instances: was -1, expected"):
         SpotMarket().set_capacity(-1)
-    with pytest.raises(ValueError, match="kind: was 'price', expected None or one of capacity, quota, configuration"):
-        SpotMarket().refuse("price")
+    with pytest.raises(ValueError, match="why: was 'price', expected one of capacity, quota, configuration"):
+        SpotMarket().set_capacity(0, "price")

@@ -52,7 +52,7 @@ def test_messages_that_fail_come_again_alone_and_end_in_the_dead_letter_queue(tm
         assert aws.function is not None
         assert batches(aws.function.output()) == [['"good"', '"bad"'], ['"bad"']]
         invoked = [m.detail for m in aws.events.moments() if m.what == "function-invoked"]
-        assert [(detail["batch"], detail["failed"]) for detail in invoked] == [(2, 1), (1, 1)]
+        assert [(detail["batch"], detail["repeated"], detail["failed"]) for detail in invoked] == [(2, 0, 1), (1, 1, 1)]
 
 
 def test_a_function_that_raises_gets_the_whole_batch_again(tmp_path: Path) -> None:
@@ -68,6 +68,15 @@ def test_a_function_that_raises_gets_the_whole_batch_again(tmp_path: Path) -> No
         assert aws.function is not None
         delivered = [body for batch in batches(aws.function.output()) for body in batch]
         assert sorted(delivered) == ["good", "good", "raise", "raise"]
+
+
+def test_how_long_a_message_is_hidden_can_be_said_for_the_whole_cloud(tmp_path: Path) -> None:
+    with cloud(tmp_path, visibility_seconds=1.5) as aws:
+        function(aws, SOURCE, batch=2)
+        aws.send_raw("raise")
+        aws.deploy_function()
+        first = until(aws, "function-failed")
+        assert until(aws, "function-failed", after=first.at).at - first.at >= 1.9  # whole seconds, rounded up
 
 
 def test_messages_are_gathered_for_the_window(tmp_path: Path) -> None:

@@ -73,6 +73,12 @@ class AutoScalingApi(AutoScalingResponse):
             self._groups.create_lifecycle_hook(hook["LifecycleHookName"], name, transition, timeout, result)
         return answer
 
+    def delete_auto_scaling_group(self) -> ActionResult:
+        """Delete a group; one that has instances only by force."""
+        asked = self._checked("DeleteAutoScalingGroup")
+        self._groups.delete_auto_scaling_group(asked["AutoScalingGroupName"], bool(asked.get("ForceDelete")))
+        return EmptyResult()
+
     def complete_lifecycle_action(self) -> ActionResult:
         """Let an instance go on that waits for a hook."""
         asked = self._checked("CompleteLifecycleAction")

@@ -37,6 +37,10 @@ class FunctionFailed(Exception):
     """An invocation did not end with a result: the function raised, ended its process or took too long."""
 
 
+class FunctionKilled(FunctionFailed):
+    """An invocation did not end with a result because :meth:`Function.kill` was called."""
+
+
 @dataclass(frozen=True)
 class Deployed:
     """A function as it was deployed."""
@@ -80,6 +84,7 @@ class Function:
         self._environment = environment
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._killed: subprocess.Popen[bytes] | None = None
         self._closed = False
         with zipfile.ZipFile(io.BytesIO(deployed.archive)) as archive:
             archive.extractall(self._task_dir)
@@ -109,7 +114,7 @@ class Function:
         return answer["result"]
 
     def metrics(self) -> list[Metric]:
-        """Return every value printed so far in the embedded metric format, in order."""
+        """Return every value printed so far in the embedded metric format, in order, for each set of dimensions."""
         found = []
         for line in self.output():
             with contextlib.suppress(ValueError, KeyError, TypeError):
@@ -119,6 +124,16 @@ class Function:
     def output(self) -> list[str]:
         """Return the lines printed and logged so far."""
         return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+
+    def kill(self) -> None:
+        """Kill the process in the middle of whatever it does, and return when it is gone; the next one is new.
+
+        Nothing happens where there is none.
+        """
+        if (process := self._process) is not None:
+            self._killed = process
+            process.kill()
+            process.wait()
 
     def close(self) -> None:
         """End the process, and with it an invocation that runs."""
@@ -188,6 +203,8 @@ class Function:
                 chunk = os.read(process.stdout.fileno(), 1 << 16) if ready else b""
                 if not chunk:
                     self._stop()
+                    if process is self._killed:
+                        raise FunctionKilled(f"{self.deployed.name} was killed")
                     why = "ended its process" if ready else f"timed out after {timeout:.1f} s"
                     raise FunctionFailed(f"{self.deployed.name} {why}")
                 said += chunk
@@ -221,9 +238,10 @@ def _metrics(document: Mapping[str, Any]) -> list[Metric]:
             namespace=directive["Namespace"],
             name=metric["Name"],
             value=float(value),
-            dimensions={key: str(document[key]) for keys in directive.get("Dimensions", []) for key in keys},
+            dimensions={key: str(document[key]) for key in keys},
         )
         for directive in about["CloudWatchMetrics"]
+        for keys in directive.get("Dimensions") or [[]]
         for metric in directive["Metrics"]
         for value in _values(document[metric["Name"]])
     ]

@@ -15,7 +15,8 @@ moto keeps groups, hooks, tags, policies and templates, and answers the API. One
 - terminate hooks: ``Terminating:Wait``, the lifecycle event, heartbeats, completion, the hook's timeout; hooks given
   with a new group;
 - a lost instance is found by the health check after ``replace_delay_seconds`` and replaced;
-- a smaller size ends the oldest instances that are not protected, through the hook;
+- a smaller size ends the oldest instances that are not protected, through the hook; protection can be taken away;
+- a group with instances cannot be deleted, unless it is forced: then they end at once, and it is gone after the last;
 - capacity rebalancing: a replacement first, then the instance at risk goes through the hook;
 - ``DescribeScalingActivities``.
 
@@ -31,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-from moto.autoscaling.exceptions import ValidationError
+from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 
 from spotkeeper_lab.local_aws.activities import Activities
@@ -44,6 +45,20 @@ from spotkeeper_lab.local_aws.moto_group import Group, Member
 from spotkeeper_lab.local_aws.planning import plan
 from spotkeeper_lab.local_aws.timers import Timer
 from spotkeeper_lab.local_aws.world import World
+
+NAMED, CHOSEN, REBALANCED, FORCED = "named", "chosen", "rebalanced", "forced"
+"""Why an instance leaves its group: somebody named it; the group had too many and chose it; it is at risk and was
+replaced; the group is deleted with all that is in it."""
+
+
+class ResourceInUse(AutoscalingClientError):
+    """A group that is to be deleted has instances."""
+
+    code = "ResourceInUse"
+    message = (
+        "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in "
+        "the group."
+    )
 
 
 class AutoScaling(AutoScalingBackend):
@@ -103,16 +118,27 @@ class AutoScaling(AutoScalingBackend):
                     "replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity "
                     "flag to false or lower group's min size."
                 )
-            self._leave(member, "a user request")
+            self._leave(member, "a user request", NAMED)
             group.set_desired_capacity(desired - 1 if should_decrement else desired)
         return self._activities.of_instance(group.name, instance_id).described()
 
-    def delete_auto_scaling_group(self, group_name: str) -> None:
-        """Delete a group and end its instances at once, as with ``ForceDelete``."""
+    def delete_auto_scaling_group(self, group_name: str, force: bool = False) -> None:
+        """Delete an empty group; with ``force`` any: its instances end at once, past their hooks, and it with them."""
         group = self._group(group_name)
+        if group.members and not force:
+            raise ResourceInUse
+        group.deleting = True
         for member in group.members:
+            self._world.events.add("leaving", member.instance_id, why=FORCED)
             self._departures.end(member)
-        del self.autoscaling_groups[group_name]
+        self._gone_if_empty(group)
+
+    def set_instance_protection(
+        self, group_name: str, instance_ids: list[str], protected_from_scale_in: bool | None
+    ) -> None:
+        """Protect instances from scale-in, or no longer: then those that are too many go."""
+        super().set_instance_protection(group_name, instance_ids, protected_from_scale_in)
+        self._again(group_name)
 
     def notify_terminate_instances(self, instance_ids: list[str]) -> None:
         """Somebody ended instances behind the groups' back."""
@@ -165,19 +191,26 @@ class AutoScaling(AutoScalingBackend):
 
     def _reconcile(self, name: str) -> None:
         with self._world.lock:
-            if name in self.autoscaling_groups:
+            if name in self.autoscaling_groups and not self._group(name).deleting:
                 group = self._group(name)
                 todo = plan(int(group.desired_capacity or 0), [member.held() for member in group.members])
                 for member in [member for member in group.members if member.instance_id in todo.end]:
-                    self._leave(member, "a difference between desired and actual capacity")
+                    why = REBALANCED if member.at_risk else CHOSEN
+                    self._leave(member, "a difference between desired and actual capacity", why)
                 self._launches.launch(group, todo.launch)
 
-    def _leave(self, member: Member, reason: str) -> None:
+    def _leave(self, member: Member, reason: str, why: str) -> None:
+        self._world.events.add("leaving", member.instance_id, why=why)
         self._departures.leave(member, reason, self.describe_lifecycle_hooks(member.group.name))
 
     def _forget(self, member: Member) -> None:
         member.group.instance_states.remove(member)
+        self._gone_if_empty(member.group)
         self._again(member.group.name)
+
+    def _gone_if_empty(self, group: Group) -> None:
+        if group.deleting and not group.members:
+            self.autoscaling_groups.pop(group.name, None)
 
     def _group(self, name: str) -> Group:
         if name not in self.autoscaling_groups:

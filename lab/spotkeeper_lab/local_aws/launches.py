@@ -94,7 +94,8 @@ class Launches:
         member = Member(instance, group, version, time.time())
         group.instance_states.append(member)
         self._machines.add(instance, version)
-        self._world.events.add("instance-launched", instance.id, **group.labels, lifecycle=kind, zone=zone)
+        facts = {**group.labels, "lifecycle": kind, "zone": zone, "version": str(version.number)}
+        self._world.events.add("instance-launched", instance.id, **facts)
         self._world.timers.after(self._world.timing.boot_seconds, partial(self._in_service, member))
 
     def _begin(

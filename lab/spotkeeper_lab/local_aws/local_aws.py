@@ -18,22 +18,28 @@ from moto.awslambda.models import EventSourceMapping, lambda_backends
 from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
 from moto.sqs.models import sqs_backends
+from werkzeug.wrappers import Response
 
 from spotkeeper_lab.local_aws import processes
+from spotkeeper_lab.local_aws.alarms import Alarms
 from spotkeeper_lab.local_aws.autoscaling_api import AutoScalingApi
+from spotkeeper_lab.local_aws.breakdowns import Breakdowns
 from spotkeeper_lab.local_aws.calls import CallCounter, access_key_id, secret_access_key
 from spotkeeper_lab.local_aws.events import EventBus, EventFaults
+from spotkeeper_lab.local_aws.faults import CallFaults
 from spotkeeper_lab.local_aws.function import Deployed, Function
 from spotkeeper_lab.local_aws.groups import AutoScaling
 from spotkeeper_lab.local_aws.interruptions import Interruptions
 from spotkeeper_lab.local_aws.market import SpotMarket
 from spotkeeper_lab.local_aws.moments import EventLog
 from spotkeeper_lab.local_aws.node import MARK, NodeProcesses
+from spotkeeper_lab.local_aws.permissions import Permissions
 from spotkeeper_lab.local_aws.queue import PARTIAL, Mapped, Poller
 from spotkeeper_lab.local_aws.server import Answers, Layer, Server
 from spotkeeper_lab.local_aws.ssm import RunCommand, SystemsManagerApi
 from spotkeeper_lab.local_aws.timers import Timers
 from spotkeeper_lab.local_aws.timing import Timing
+from spotkeeper_lab.local_aws.topics import Topics
 from spotkeeper_lab.local_aws.world import World
 
 LAB = "lab"
@@ -79,12 +85,23 @@ class LocalAws:
             self.calls = CallCounter()
             self.market = SpotMarket()
             self.faults = EventFaults()
+            self.call_faults = CallFaults(events, timers)
             self.function: Function | None = None
             answers: dict[str, Answers] = {}
-            afterwards = {"CreateEventSourceMapping": self._keep_moto_off_the_queues}
-            layer = Layer(self.calls, self._world.lock, answers, afterwards, self._failed)
+            published = Topics(self._world).published
+            afterwards = {"CreateEventSourceMapping": self._keep_moto_off_the_queues, "Publish": published}
+            layer = Layer(
+                self.calls,
+                self.call_faults,
+                self._refusal,
+                self._world.lock,
+                answers,
+                afterwards,
+                self._failed,
+            )
             server = Server(layer)
             closing.callback(server.close)
+            closing.callback(self.call_faults.close)  # the server waits for calls that hang
             self.endpoint = server.endpoint
             self._sessions: dict[str, boto3.Session] = {}
             self._clients: dict[tuple[str, str], Any] = {}
@@ -94,6 +111,7 @@ class LocalAws:
             where = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
             self._shared = {MARK: str(self._world.work_dir), **where}
             self.nodes = NodeProcesses(self._world, self._shared)
+            self._permissions = Permissions(self._world, self.nodes)
             self._bus = EventBus(self._world, self.faults)
             groups = AutoScaling(self._world, self.market, self._bus, self.nodes)
             autoscaling_backends[self.account][region] = groups
@@ -102,6 +120,7 @@ class LocalAws:
             answers["autoscaling"] = lambda request: AutoScalingApi(groups)._dispatch(request)
             answers["ssm"] = lambda request: SystemsManagerApi(command)._dispatch(request)
             self._interruptions = Interruptions(self._world, self._bus, groups, self.nodes, groups.ec2_backend)
+            self._breakdowns = Breakdowns(self._world, groups, self.nodes, groups.ec2_backend)
             closing.callback(self.nodes.close)
             closing.callback(timers.close)  # before the nodes, so that none boots behind their back
             self._closing = closing.pop_all()
@@ -195,6 +214,7 @@ class LocalAws:
         mapped = Mapped(arn.rpartition(":")[2], arn, mapping.batch_size, float(mapping.max_batch_window or 0), partial)
         self._closing.callback(Poller(self._world, mapped, self.function).close)
         self._world.timers.after(self._world.timing.tick_seconds, self._tick)
+        self._world.timers.after(self._world.timing.tick_seconds, Alarms(self._world, self.function).watch)
 
     def interrupt(self, node_id: str, *, warn: bool = True) -> None:
         """Give a node its notice and take it back ``notice_seconds`` later, as AWS does with spot instances only.
@@ -209,6 +229,23 @@ class LocalAws:
         """Recommend a node for rebalancing; arguments as for :meth:`interrupt`."""
         self._interruptions.rebalance(node_id, warn=warn)
 
+    def kill(self, node_id: str) -> None:
+        """Let a node die without any notice; see :meth:`Breakdowns.kill`."""
+        self._breakdowns.kill(node_id)
+
+    def freeze(self, node_id: str) -> None:
+        """Stop everything that runs on a node; see :meth:`Breakdowns.freeze`."""
+        self._breakdowns.freeze(node_id)
+
+    def thaw(self, node_id: str, *, job_only: bool = False) -> None:
+        """Let a stopped node go on; see :meth:`Breakdowns.thaw`."""
+        self._breakdowns.thaw(node_id, job_only=job_only)
+
+    def kill_function(self) -> None:
+        """Kill the function's process, if there is one, and return when it is gone."""
+        if self.function is not None:
+            self.function.kill()
+
     def send_event(
         self, detail_type: str, source: str, detail: Mapping[str, Any], *, resources: Sequence[str] = (), times: int = 1
     ) -> None:
@@ -220,6 +257,9 @@ class LocalAws:
         with self._world.lock:
             queue = self._mapping().event_source_arn.rpartition(":")[2]
             sqs_backends[self.account][self.region].send_message(queue_name=queue, message_body=body)
+
+    def _refusal(self, token: str, operation: str, path: str, query: str) -> Response | None:
+        return self._permissions.refusal(token, operation, path, query)
 
     def _failed(self, trace: str) -> None:
         self.events.add("local-cloud-failed", error=trace)

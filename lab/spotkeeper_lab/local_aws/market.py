@@ -36,39 +36,32 @@ class Answer:
 
 
 class SpotMarket:
-    """How many spot instances may run. On-demand is never refused."""
+    """How many spot instances may run, and why no more. On-demand is never refused."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._capacity: int | None = None
-        self._refusal = ""
+        self._why = CAPACITY
 
-    def set_capacity(self, instances: int | None) -> None:
+    def set_capacity(self, instances: int | None, why: str = CAPACITY) -> None:
         """Let at most so many spot instances run in all from now on, ``None``: any number. Those that run already stay.
 
+        Args:
+            instances: how many; 0: no launch at all.
+            why: the class of refusal that all others get: a key of :data:`MESSAGES`.
+
         Raises:
-            ValueError: The number is negative.
+            ValueError: The number is negative, or there is no such refusal.
         """
         if instances is not None and instances < 0:
             raise ValueError(f"instances: was {instances}, expected a number of instances, or None for no limit")
+        if why not in MESSAGES:
+            raise ValueError(f"why: was {why!r}, expected one of {', '.join(MESSAGES)}")
         with self._lock:
-            self._capacity = instances
-
-    def refuse(self, kind: str | None) -> None:
-        """Refuse every spot launch from now on as ``capacity``, ``quota`` or ``configuration``; ``None`` ends that.
-
-        Raises:
-            ValueError: Another kind.
-        """
-        if kind is not None and kind not in MESSAGES:
-            raise ValueError(f"kind: was {kind!r}, expected None or one of {', '.join(MESSAGES)}")
-        with self._lock:
-            self._refusal = kind or ""
+            self._capacity, self._why = instances, why
 
     def ask(self, wanted: int, running: int) -> Answer:
         """Answer a request for ``wanted`` spot instances while ``running`` are there in all."""
         with self._lock:
-            if self._refusal:
-                return Answer(0, self._refusal if wanted else "")
             room = wanted if self._capacity is None else max(0, self._capacity - running)
-            return Answer(min(wanted, room), CAPACITY if wanted > room else "")
+            return Answer(min(wanted, room), self._why if wanted > room else "")

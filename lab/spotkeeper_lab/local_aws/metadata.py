@@ -23,6 +23,8 @@ from spotkeeper_lab.local_aws.world import iso
 CALLER = "agents"
 """Under whose name calls are counted that are made with an instance's role."""
 
+TOKEN = "token-of-"  # noqa: S105 - nobody needs to keep it secret here
+"""What precedes an instance's id in the session token that comes with its keys."""
 _KEY_SECONDS = 6 * 3600
 _LONGEST_TOKEN_SECONDS = 21600
 _ROOT = "/latest/meta-data/"
@@ -70,11 +72,11 @@ class Metadata:
             if self.rebalance_at is not None:
                 items["events/recommendations/rebalance"] = json.dumps({"noticeTime": iso(self.rebalance_at)})
             if self.role:
-                items[f"iam/security-credentials/{self.role}"] = _credentials()
+                items[f"iam/security-credentials/{self.role}"] = _credentials(self.facts["instance-id"])
         return items
 
 
-def _credentials() -> str:
+def _credentials(instance: str) -> str:
     now = time.time()
     keys = {
         "Code": "Success",
@@ -82,7 +84,7 @@ def _credentials() -> str:
         "Type": "AWS-HMAC",
         "AccessKeyId": access_key_id(CALLER, temporary=True),
         "SecretAccessKey": secret_access_key(CALLER),
-        "Token": "token-of-the-instance-role",
+        "Token": f"{TOKEN}{instance}",
         "Expiration": iso(now + _KEY_SECONDS),
     }
     return json.dumps(keys)

@@ -16,9 +16,11 @@ class Moment:
     at: float
     """Unix seconds."""
     what: str
-    """``instance-launched``, ``node-started``, ``node-failed``, ``warning-sent``, ``notice-injected``,
-    ``launch-refused``, ``reclaimed``, ``terminated``, ``lifecycle-wait``, ``lifecycle-completed``,
-    ``desired-changed``, ``ssm-delivered``, ``function-invoked``, ``function-failed``, ``local-cloud-failed``."""
+    """``instance-launched``, ``node-started``, ``node-failed``, ``warning-sent``, ``notice-injected``, ``launch-
+    refused``, ``reclaimed``, ``killed``, ``frozen``, ``woken``, ``hostile``, ``terminated``, ``lifecycle-wait``,
+    ``lifecycle-completed``, ``leaving``, ``desired-changed``, ``ssm-delivered``, ``announced``, ``function-
+    invoked``, ``function-failed``, ``fault-began``, ``fault-ended``, ``resource-changing``, ``resource-deleting``,
+    ``deploying``, ``deployed``, ``deploy-failed``, ``local-cloud-failed``."""
     node: str | None
     """The instance that it happened to, if it was one."""
     detail: Mapping[str, Any]

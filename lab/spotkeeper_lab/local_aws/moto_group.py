@@ -57,6 +57,9 @@ class Member(InstanceState):
 class Group(FakeAutoScalingGroup):
     """A group that tells its backend of a new size and launches or ends nothing by itself."""
 
+    deleting = False
+    """Whether it goes with the last of its instances."""
+
     def set_desired_capacity(self, new_capacity: int | None) -> None:
         """Remember the size that is wished for (default: the group's minimum)."""
         before = self.desired_capacity

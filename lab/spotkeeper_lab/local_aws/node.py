@@ -62,6 +62,7 @@ class _Machine:
     user_data: str
     server: MetadataServer | None = None
     up: bool = False
+    still: bool = False
     starting: list[threading.Thread] = field(default_factory=list)
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     known: set[int] = field(default_factory=set)
@@ -104,6 +105,16 @@ class NodeProcesses:
         """Return the running nodes that have a tag with one of these values."""
         with self._lock:
             return [one.node for one in self._machines.values() if one.up and one.tags.get(key, "") in values]
+
+    def processes(self, node_id: str) -> list[int]:
+        """Return the ids of the processes that run on a node."""
+        return processes.find(self._mark(self._machine(node_id)))
+
+    def stand_still(self, node_id: str, *, still: bool) -> None:
+        """Say whether a node stands still: nothing is started on one that does. What runs on it is not touched."""
+        machine = self._machine(node_id)
+        with self._lock:
+            machine.still = still
 
     def run(self, node_id: str, script: str, timeout: float) -> subprocess.CompletedProcess[bytes]:
         """Run a shell script on a node and return its exit code and output; it runs for at most ``timeout`` seconds.
@@ -165,6 +176,13 @@ class NodeProcesses:
         self._world.timers.after(0.0, partial(self._terminate, machine))
         self._world.timers.after(grace, partial(self._kill, machine, then))
 
+    def die(self, node: str) -> None:
+        """Kill everything on a node at once; returns when it is gone."""
+        machine = self._machine(node)
+        with self._lock:
+            machine.up = False
+        self._kill(machine, lambda: None)
+
     def target_state(self, node: str, state: str) -> None:
         """Let the node know towards which lifecycle state Auto Scaling moves it."""
         self._machine(node).metadata.change(target_state=state)
@@ -207,7 +225,7 @@ class NodeProcesses:
         self, machine: _Machine, command: list[str], environment: Mapping[str, str], output: int
     ) -> subprocess.Popen[bytes]:
         with self._lock:
-            if not machine.up:  # asked under the lock, so that nothing starts behind the back of what kills
+            if not machine.up or machine.still:  # asked under the lock: nothing starts behind the back of what kills
                 raise ProcessLookupError(f"node {machine.node.id} does not run")
             child = subprocess.Popen(  # noqa: S603 - the node's own commands, as on a real one
                 command,

@@ -5,6 +5,7 @@ The queue, its visibility timeout and its redrive to the dead-letter queue are m
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -14,7 +15,7 @@ from typing import Any
 
 from moto.sqs.models import Message, Queue, sqs_backends
 
-from spotkeeper_lab.local_aws.function import Function, FunctionFailed
+from spotkeeper_lab.local_aws.function import Function, FunctionFailed, FunctionKilled
 from spotkeeper_lab.local_aws.world import World
 
 PARTIAL = "ReportBatchItemFailures"
@@ -122,24 +123,28 @@ class Poller:
     def _receive(self, most: int) -> list[Message]:
         with self._world.lock:
             queues = sqs_backends[self._world.account][self._world.region]
-            attributes = queues.get_queue_attributes(self._mapped.queue, ["VisibilityTimeout"])
-            timeout = int(attributes["VisibilityTimeout"])
-            return queues.receive_message(self._mapped.queue, min(most, _RECEIVED_AT_ONCE), 0, timeout)
+            hidden = self._world.timing.visibility_seconds
+            if hidden is None:
+                hidden = queues.get_queue_attributes(self._mapped.queue, ["VisibilityTimeout"])["VisibilityTimeout"]
+            return queues.receive_message(self._mapped.queue, min(most, _RECEIVED_AT_ONCE), 0, math.ceil(float(hidden)))
 
     def _queue(self) -> Queue:
         return sqs_backends[self._world.account][self._world.region].get_queue(self._mapped.queue)
 
     def _hand_over(self, batch: Sequence[Message]) -> None:
         began = time.monotonic()
+        repeated = sum(int(message.approximate_receive_count) > 1 for message in batch)
         try:
             result = self._function.invoke(event_of(batch, self._mapped.queue_arn, self._world.region))
+        except FunctionKilled:
+            return  # who did it has told; the messages appear again after the visibility timeout
         except FunctionFailed as error:
             if not self._closed.is_set():
                 self._world.events.add("function-failed", batch=len(batch), error=str(error))
-            return  # all of them appear again after the visibility timeout
+            return  # as above
         ms = round(1000 * (time.monotonic() - began))
         again = failed(result, {message.id for message in batch}) if self._mapped.partial else set()
-        self._world.events.add("function-invoked", batch=len(batch), ms=ms, failed=len(again))
+        self._world.events.add("function-invoked", batch=len(batch), repeated=repeated, ms=ms, failed=len(again))
         with self._world.lock:
             for message in batch:
                 if message.id not in again:

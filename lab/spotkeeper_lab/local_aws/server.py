@@ -30,6 +30,7 @@ from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.wrappers import Response
 
 from spotkeeper_lab.local_aws.calls import CallCounter, signer
+from spotkeeper_lab.local_aws.faults import Call, CallFaults
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -66,7 +67,10 @@ class Layer:
     """A WSGI application around moto.
 
     Args:
-        calls: where every call is counted.
+        calls: where every call is counted, refused ones as well.
+        faults: what goes wrong with calls.
+        refuse: answers a call to S3 in place of it where the caller must not make it: session token, operation, path,
+            query.
         lock: held while a request is answered.
         answers: what answers instead of moto, by the service's signing name.
         afterwards: what is done after an operation of that name, under the lock.
@@ -76,12 +80,16 @@ class Layer:
     def __init__(
         self,
         calls: CallCounter,
+        faults: CallFaults,
+        refuse: Callable[[str, str, str, str], Response | None],
         lock: AbstractContextManager[Any],
         answers: Mapping[str, Answers],
         afterwards: Mapping[str, Callable[[], None]],
         failed: Callable[[str], object],
     ) -> None:
         self._calls = calls
+        self._faults = faults
+        self._refuse = refuse
         self._lock = lock
         self._answers = answers
         self._afterwards = afterwards
@@ -93,15 +101,27 @@ class Layer:
         caller, service = signer(environ.get("HTTP_AUTHORIZATION", ""))
         name = operation(environ, body, service)
         self._calls.add(caller, name)
+        call = Call(caller, service, name, environ["PATH_INFO"], body, environ["REQUEST_METHOD"])
+        if (refusal := self._faults.meet(call)) is not None:
+            return refusal(environ, start_response)
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+        statuses: list[str] = []
+
+        def begin(status: str, *rest: Any) -> Callable[[bytes], object]:
+            statuses.append(status)
+            return start_response(status, *rest)
+
         with nullcontext() if name == _WAITS else self._lock:
             try:
-                answer = self._answer(environ, start_response, service)
+                token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "")
+                denied = self._refuse(token, name, call.path, environ["QUERY_STRING"]) if service == "s3" else None
+                answer = denied(environ, begin) if denied else self._answer(environ, begin, service)
                 if name in self._afterwards:
                     self._afterwards[name]()
             except Exception:  # noqa: BLE001 - moto raises all sorts of things for what it does not implement
                 self._failed(traceback.format_exc())
                 return _missing(environ, name)(environ, start_response)
+        self._faults.answered(call, int(statuses[0].split()[0]))
         return answer
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse, service: str) -> Iterable[bytes]:

@@ -24,10 +24,15 @@ class Timing:
     reclaim_kill_seconds: float = 5.0
     """Between SIGTERM and SIGKILL when an instance is taken back or terminated: what an operating system has for its
     shutdown."""
+    visibility_seconds: float | None = None
+    """For how long the function's queue hides a message that was delivered, rounded up to whole seconds; by default
+    what the queue says."""
 
     def __post_init__(self) -> None:
         """Refuse durations that cannot be."""
         for field in fields(self):
             value = getattr(self, field.name)
+            if value is None:
+                continue
             if value < 0 or (field.name == "tick_seconds" and value == 0):
                 raise ValueError(f"{field.name}: was {value!r}, expected a positive number of seconds")
