@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from spotkeeper_lab import deployment, provision, scenario
 from spotkeeper_lab.local_aws import EventLog, LocalAws, Timing
-from spotkeeper_lab.provision import Aws, ProvisionError, table
+from spotkeeper_lab.provision import Aws, ProvisionError, provisioner, table
 from spotkeeper_lab.provision.values import archive, pascal, plain
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": {"size": 3.0}}
@@ -119,10 +119,10 @@ def test_the_real_stack_arrives_whole_and_uses_everything_that_is_known(tmp_path
         used.add(kind)
         return table.create(aws, kind, name, values)
 
-    monkeypatch.setattr(provision, "create", create)
+    monkeypatch.setattr(provisioner, "create", create)
     calm = dataclasses.replace(scenario.load("storm"), fleet={"onDemandBase": 1, "alertEmail": "somebody@example.org"})
     with LocalAws(tmp_path, Timing(boot_seconds=600), events=EventLog()) as local:
-        deployed = deployment.deploy(local, calm, "true")
+        deployed = deployment.Stack(local, calm, "true").create()
         assert set(provision.known()) == used
         assert (deployed.fleet, deployed.shape.spot_target, deployed.shape.base) == (
             "spotkeeper-local-aws-digits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pulumi
@@ -54,6 +55,19 @@ def test_an_error_in_an_apply_is_raised_and_the_next_run_is_clean() -> None:
     with pytest.raises(RuntimeError, match="in an apply"):
         run(lambda: Thing("one").id.apply(fail))
     assert run(lambda: pulumi.export("id", Thing("two").id)).exports == {"id": "two-id"}
+
+
+def test_a_later_run_in_another_thread_knows_nothing_of_the_one_before() -> None:
+    def program() -> None:
+        pulumi.export("key", pulumi.Config("p").get("key"))
+        pulumi.export("id", Thing("same").id)
+
+    first = run(program, config_values={"p:key": "value"})
+    with ThreadPoolExecutor(max_workers=1) as elsewhere:
+        second = elsewhere.submit(run, program).result()
+    assert first.exports == {"key": "value", "id": "same-id"}
+    assert second.exports == {"key": None, "id": "same-id"}
+    assert [*second.monitor.resources] == [*first.monitor.resources]
 
 
 def test_what_a_mock_refuses_is_raised() -> None:

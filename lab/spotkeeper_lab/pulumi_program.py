@@ -36,6 +36,8 @@ def run_program(
 ) -> Run:
     """Run a program to its end, every resource and output awaited.
 
+    The SDK has one state for a whole process: runs may follow each other, in any thread, but must not overlap.
+
     Args:
         program: the program's file, or a function that declares resources.
         monitor: made of the mocks that create resources and answer invokes.

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from spotkeeper_lab.provision.table import Aws, Created, Inputs, ProvisionError, answers, creates
+from spotkeeper_lab.provision.state import Resource
+from spotkeeper_lab.provision.table import (
+    Aws,
+    Change,
+    Created,
+    Inputs,
+    ProvisionError,
+    answers,
+    creates,
+    deletes,
+    updates,
+)
 from spotkeeper_lab.provision.values import pascal, tag_list
 
 TEMPLATE_SETTINGS = ("blockDeviceMappings", "imageId", "metadataOptions", "userData")
-
-
+VERSIONED = (*TEMPLATE_SETTINGS, "iamInstanceProfile", "networkInterfaces", "tagSpecifications")
+"""What a version of a launch template holds."""
 ALL_OUT = [{"protocol": "-1", "fromPort": 0, "toPort": 0, "cidrBlocks": ["0.0.0.0/0"]}]
 
 
@@ -26,7 +37,39 @@ def _switches(value: Any) -> Any:
 def launch_template(aws: Aws, name: str, given: Inputs) -> Created:
     """Create a launch template with its first version."""
     template_name = given.take("name", name)
-    data = _switches(pascal(given.take_all(*TEMPLATE_SETTINGS)))
+    arguments = {"VersionDescription": given.take("description")}
+    if tags := given.take("tags"):
+        arguments["TagSpecifications"] = [{"ResourceType": "launch-template", "Tags": tag_list(tags)}]
+    made = aws.client("ec2").create_launch_template(
+        LaunchTemplateName=template_name,
+        LaunchTemplateData=_version(given),
+        **{key: value for key, value in arguments.items() if value is not None},
+    )["LaunchTemplate"]
+    identity = made["LaunchTemplateId"]
+    arn = f"arn:aws:ec2:{aws.region}:{aws.account}:launch-template/{identity}"
+    return identity, {"name": template_name, "arn": arn, "latestVersion": 1, "defaultVersion": 1}
+
+
+@updates("aws:ec2/launchTemplate:LaunchTemplate", *VERSIONED)
+def new_version(aws: Aws, change: Change) -> dict[str, Any]:
+    """Add a version; the ones before it stay as they are."""
+    made = aws.client("ec2").create_launch_template_version(
+        LaunchTemplateId=change.before.id,
+        VersionDescription=change.inputs["description"],
+        LaunchTemplateData=_version(Inputs(change.inputs)),
+    )["LaunchTemplateVersion"]
+    return {"latestVersion": made["VersionNumber"]}
+
+
+@deletes("aws:ec2/launchTemplate:LaunchTemplate")
+def no_launch_template(aws: Aws, resource: Resource) -> None:
+    """Delete all versions."""
+    aws.client("ec2").delete_launch_template(LaunchTemplateId=resource.id)
+
+
+def _version(given: Inputs) -> dict[str, Any]:
+    """What a version holds, as the API takes it."""
+    data: dict[str, Any] = _switches(pascal(given.take_all(*TEMPLATE_SETTINGS)))
     if interfaces := given.take("networkInterfaces"):
         data["NetworkInterfaces"] = [_interface(each) for each in interfaces]
     if profile := given.take("iamInstanceProfile"):
@@ -35,17 +78,7 @@ def launch_template(aws: Aws, name: str, given: Inputs) -> Created:
         {"ResourceType": each["resourceType"], "Tags": tag_list(each["tags"])}
         for each in given.take("tagSpecifications", [])
     ]
-    arguments = {"VersionDescription": given.take("description")}
-    if tags := given.take("tags"):
-        arguments["TagSpecifications"] = [{"ResourceType": "launch-template", "Tags": tag_list(tags)}]
-    made = aws.client("ec2").create_launch_template(
-        LaunchTemplateName=template_name,
-        LaunchTemplateData=data,
-        **{key: value for key, value in arguments.items() if value is not None},
-    )["LaunchTemplate"]
-    identity = made["LaunchTemplateId"]
-    arn = f"arn:aws:ec2:{aws.region}:{aws.account}:launch-template/{identity}"
-    return identity, {"name": template_name, "arn": arn, "latestVersion": 1, "defaultVersion": 1}
+    return data
 
 
 def _interface(interface: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +102,12 @@ def security_group(aws: Aws, name: str, given: Inputs) -> Created:
         raise ProvisionError(f"{name}: egress is expected to be {ALL_OUT}, which is what EC2 gives a new group")
     arn = f"arn:aws:ec2:{aws.region}:{aws.account}:security-group/{group}"
     return group, {"name": group_name, "arn": arn, "vpcId": arguments["VpcId"]}
+
+
+@deletes("aws:ec2/securityGroup:SecurityGroup")
+def no_security_group(aws: Aws, resource: Resource) -> None:
+    """Delete a security group."""
+    aws.client("ec2").delete_security_group(GroupId=resource.id)
 
 
 def _rule(rule: dict[str, Any], group: str) -> dict[str, Any]:

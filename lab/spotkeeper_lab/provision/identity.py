@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spotkeeper_lab.provision.table import Aws, Created, Inputs, answers, creates
+from spotkeeper_lab.provision.state import Resource
+from spotkeeper_lab.provision.table import Aws, Created, Inputs, answers, creates, deletes
 from spotkeeper_lab.provision.values import pascal, tag_list
 
 
@@ -36,6 +37,27 @@ def instance_profile(aws: Aws, name: str, given: Inputs) -> Created:
     ]
     iam.add_role_to_instance_profile(InstanceProfileName=profile_name, RoleName=given.take("role"))
     return profile_name, {"name": profile_name, "arn": made["Arn"], "uniqueId": made["InstanceProfileId"]}
+
+
+@deletes("aws:iam/role:Role")
+def no_role(aws: Aws, resource: Resource) -> None:
+    """Delete a role."""
+    aws.client("iam").delete_role(RoleName=resource.id)
+
+
+@deletes("aws:iam/rolePolicy:RolePolicy")
+def no_role_policy(aws: Aws, resource: Resource) -> None:
+    """Take away what a role was allowed."""
+    role_name, _, policy_name = resource.id.partition(":")
+    aws.client("iam").delete_role_policy(RoleName=role_name, PolicyName=policy_name)
+
+
+@deletes("aws:iam/instanceProfile:InstanceProfile")
+def no_instance_profile(aws: Aws, resource: Resource) -> None:
+    """Delete an instance profile, once it carries no role any more."""
+    iam = aws.client("iam")
+    iam.remove_role_from_instance_profile(InstanceProfileName=resource.id, RoleName=resource.inputs["role"])
+    iam.delete_instance_profile(InstanceProfileName=resource.id)
 
 
 @answers("aws:index/getCallerIdentity:getCallerIdentity")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
-from spotkeeper_lab.provision.table import Aws, Created, Inputs, creates
+from spotkeeper_lab.provision.state import Resource
+from spotkeeper_lab.provision.table import Aws, Change, Created, Inputs, creates, deletes, updates
 from spotkeeper_lab.provision.values import pascal, tag_list
 
 
@@ -107,3 +109,21 @@ def stored_object(aws: Aws, _: str, given: Inputs) -> Created:
     body = base64.b64decode(encoded) if encoded is not None else text.encode()
     aws.client("s3").put_object(Bucket=owner, Key=key, Body=body, **pascal(given.take_all("contentType")))
     return f"{owner}/{key}", {"key": key}
+
+
+@updates("aws:s3/bucketObjectv2:BucketObjectv2", "content")
+def rewritten_object(aws: Aws, change: Change) -> dict[str, Any]:
+    """Write the object again."""
+    stored_object(aws, change.before.name, Inputs(change.inputs))
+    return {}
+
+
+@deletes("aws:s3/bucketObjectv2:BucketObjectv2")
+def no_object(aws: Aws, resource: Resource) -> None:
+    """Delete an object, all its versions as the provider does."""
+    s3, where = aws.client("s3"), {"Bucket": resource.inputs["bucket"]}
+    key = resource.inputs["key"]
+    found = s3.list_object_versions(Prefix=key, **where)
+    for each in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
+        if each["Key"] == key:
+            s3.delete_object(Key=key, VersionId=each["VersionId"], **where)

@@ -1,10 +1,13 @@
-"""The table: which handler creates which type of resource, and answers which invoke."""
+"""The table: which handler creates, changes and deletes which type of resource, and answers which invoke."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from spotkeeper_lab.provision.state import Resource
 
 Created = tuple[str, dict[str, Any]]
 """The id of a new resource, and its outputs besides its inputs."""
@@ -26,11 +29,11 @@ class Aws:
 class Inputs:
     """The inputs of one resource.
 
-    A handler takes each of them; what it leaves would have been ignored, and is refused.
+    A handler takes each of them, and may change what it took; what it leaves would have been ignored, and is refused.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._left = {key: value for key, value in values.items() if value is not None}
+        self._left = {key: copy.deepcopy(value) for key, value in values.items() if value is not None}
 
     def take(self, key: str, default: Any = None) -> Any:
         """Return one input, which thereby counts as used."""
@@ -45,9 +48,25 @@ class Inputs:
         return sorted(self._left)
 
 
+@dataclass(frozen=True)
+class Change:
+    """A resource of which inputs have changed."""
+
+    before: Resource
+    inputs: Mapping[str, Any]
+    """All inputs as they are to be."""
+    names: frozenset[str]
+    """Which of them have changed."""
+
+
 Creator = Callable[[Aws, str, Inputs], Created]
+Updater = Callable[[Aws, Change], dict[str, Any]]
+"""Returns what of the outputs besides the inputs is new."""
+Deleter = Callable[[Aws, Resource], None]
 Answerer = Callable[[Aws, Inputs], dict[str, Any]]
 _creators: dict[str, Creator] = {}
+_updaters: dict[str, tuple[frozenset[str], Updater]] = {}
+_deleters: dict[str, Deleter] = {}
 _answerers: dict[str, Answerer] = {}
 
 
@@ -57,6 +76,26 @@ def creates(*types: str) -> Callable[[Creator], Creator]:
     def enter(creator: Creator) -> Creator:
         _creators.update(dict.fromkeys(types, creator))
         return creator
+
+    return enter
+
+
+def updates(kind: str, *names: str) -> Callable[[Updater], Updater]:
+    """Enter a handler that changes these inputs of a resource that is there; a change of any other is refused."""
+
+    def enter(updater: Updater) -> Updater:
+        _updaters[kind] = frozenset(names), updater
+        return updater
+
+    return enter
+
+
+def deletes(kind: str) -> Callable[[Deleter], Deleter]:
+    """Enter a handler that deletes a resource, and returns when it is gone."""
+
+    def enter(deleter: Deleter) -> Deleter:
+        _deleters[kind] = deleter
+        return deleter
 
     return enter
 
@@ -85,6 +124,34 @@ def create(aws: Aws, kind: str, name: str, values: Mapping[str, Any]) -> Created
     created = _creators[kind](aws, name, inputs)
     _refuse_left(f"{name} ({kind})", inputs)
     return created
+
+
+def update(aws: Aws, change: Change) -> dict[str, Any]:
+    """Change one resource; return what of its outputs is new.
+
+    Raises:
+        ProvisionError: The type, or one of the inputs that have changed, is not known to be changeable. A provider
+            might do it, or might replace the resource.
+        botocore.exceptions.ClientError: The cloud refused it.
+    """
+    names, updater = _updaters.get(change.before.kind, (frozenset(), None))
+    if updater is None or change.names - names:
+        unknown = ", ".join(sorted(change.names - names))
+        expected = ", ".join(sorted(names)) or "nothing of this type"
+        raise ProvisionError(f"{change.before.label}: has another {unknown}, expected changes of {expected} only")
+    return updater(aws, change)
+
+
+def delete(aws: Aws, resource: Resource) -> None:
+    """Delete one resource and wait until it is gone.
+
+    Raises:
+        ProvisionError: The type is not known to be deletable.
+        botocore.exceptions.ClientError: The cloud refused it.
+    """
+    if resource.kind not in _deleters:
+        raise ProvisionError(f"{resource.label}: is to be deleted, expected one of {', '.join(sorted(_deleters))}")
+    _deleters[resource.kind](aws, resource)
 
 
 def answer(aws: Aws, token: str, values: Mapping[str, Any]) -> dict[str, Any]:
