@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from spotkeeper_lab import cli, scenario
+from spotkeeper_lab import cli, commands, scenario
+from spotkeeper_lab.commands import rehearse
 
 CALM = """
 description: Nothing is interrupted.
@@ -23,7 +24,7 @@ expect: {returned_to_spot: false}
 
 
 def test_the_list_names_every_scenario(capsys):
-    assert cli.main(["rehearse", "--list"]) == cli.OK
+    assert cli.main(["rehearse", "--list"]) == commands.OK
     told = capsys.readouterr().out
     for name in scenario.names():
         assert name in told
@@ -54,20 +55,20 @@ def test_wrong_input_is_named(arguments, told, capsys):
         code = cli.main(arguments)
     except SystemExit as left:
         code = left.code
-    assert code == cli.MISUSED
+    assert code == commands.REFUSED
     assert told in capsys.readouterr().err
 
 
 def test_what_the_stack_refuses_is_named_by_its_key(tmp_path, capsys):
     story = tmp_path / "odd.yaml"
     story.write_text("description: x\nfleet: {policy: nonsense}\nsteps: [{do: wait}]\n")
-    assert cli.main(["rehearse", "aws", "--scenario", str(story)]) == cli.MISUSED
+    assert cli.main(["rehearse", "aws", "--scenario", str(story)]) == commands.REFUSED
     assert "spotkeeper:policy: was 'nonsense', expected 'never'" in capsys.readouterr().err
 
 
 def test_real_time_makes_everything_as_slow_as_in_the_cloud():
-    options = cli._parser().parse_args(["rehearse", "aws", "--real-time"])
-    played = cli._scenario(options)
+    arguments = ["rehearse", "aws", "--real-time"]
+    played = rehearse.scenario_of(cli._parser(arguments).parse_args(arguments))
     assert played.durations.notice_seconds == 120
     assert played.trainer.save_every == 15 * scenario.load(scenario.DEFAULT).trainer.save_every
 
@@ -77,7 +78,7 @@ def test_a_rehearsal_that_proves_nothing_fails_and_leaves_its_report_and_picture
     story.write_text(CALM)
     report, picture = tmp_path / "a" / "report.json", tmp_path / "b" / "picture.png"
     arguments = ["--scenario", str(story), "--nodes", "2", "--json", str(report), "--picture", str(picture)]
-    assert cli.main(["rehearse", "aws", *arguments]) == cli.BROKEN
+    assert cli.main(["rehearse", "aws", *arguments]) == commands.BROKEN
     written = json.loads(report.read_text())
     assert (written["ok"], written["scenario"], written["nodes"]) == (False, "calm", 2)
     assert written["broken_promises"] == ["nothing was proved: no node was interrupted"]
@@ -106,7 +107,7 @@ def test_ctrl_c_ends_every_process_that_was_started(tmp_path):
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=30)
     assert len(started) > 4, errors
-    assert running.returncode == cli.INTERRUPTED
+    assert running.returncode == commands.INTERRUPTED
     assert "every process that was started is gone" in errors
     assert processes_of(tmp_path) == []
     assert list(tmp_path.glob("spotkeeper-rehearsal-*")) == []

@@ -1,59 +1,31 @@
-"""The command line: ``spotkeeper rehearse``."""
+"""The command line: ``spotkeeper rehearse | status | pause | resume | redrive``."""
 
 from __future__ import annotations
 
 import argparse
 import atexit
-import dataclasses
 import gc
-import json
-import shutil
 import signal
 import sys
-import tempfile
-import textwrap
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-
-from spotkeeper import InputError
-from spotkeeper_lab import collection
-from spotkeeper_lab import scenario as scenarios
-from spotkeeper_lab.durations import REAL
-from spotkeeper_lab.jobs import TRAINERS
-from spotkeeper_lab.reading import ScenarioError
-from spotkeeper_lab.situation import CONDITIONS, TARGETS
-from spotkeeper_lab.summary import headline, summary
-
-OK, BROKEN, MISUSED, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: everything was proved; a promise was broken or nothing proved; wrong input; stopped with Ctrl-C."""
+from spotkeeper_lab.commands import COMMANDS, INTERRUPTED, REFUSED, Refused, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     if arguments is None:
         atexit.register(gc.freeze)  # or leaving would take seconds: it looks for garbage in all that was imported
-    options = _parser().parse_args(arguments)
-    if options.list:
-        return _list()
-    if options.cloud is None:
-        sys.stderr.write("spotkeeper rehearse: name a cloud (aws), or use --list\n")
-        return MISUSED
-    try:
-        scenario = _scenario(options)
-    except ScenarioError as error:
-        sys.stderr.write(f"spotkeeper rehearse: {error}\n")
-        return MISUSED
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(given).parse_args(given)
     before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        return _rehearse(scenario, options)
-    except InputError as error:
-        sys.stderr.write(f"spotkeeper rehearse: the stack refuses what the scenario asks for: {error}\n")
-        return MISUSED
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped; every process that was started is gone.\n")
+        return load(options.command).run(options)
+    except Refused as error:
+        sys.stderr.write(f"spotkeeper {options.command}: {error}\n")
+        return REFUSED
+    except KeyboardInterrupt as stopped:
+        sys.stderr.write(f"{stopped or 'Stopped.'}\n")
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -63,116 +35,16 @@ def _as_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser. Of the commands only the one that ``given`` names is imported: help has to be quick."""
     parser = argparse.ArgumentParser(
         prog="spotkeeper", description="Keeps machine-learning training running on spot capacity."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    rehearse = commands.add_parser(
-        "rehearse",
-        help="interrupt a real training on this machine, without a cloud account, and watch it recover",
-        description=(
-            "Runs the real Pulumi program of stacks/ against a local AWS, starts a real agent and a real training for "
-            "every node, interrupts them as a scenario says, and proves from what happened that every promise was kept."
-        ),
-        epilog=_epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = rehearse.add_argument
-    add("cloud", nargs="?", choices=["aws"], help="the cloud to rehearse on")
-    add("--list", action="store_true", help="list the scenarios and leave")
-    add(
-        "--scenario",
-        default=scenarios.DEFAULT,
-        metavar="NAME|FILE",
-        help="a scenario of --list or a YAML file (default: %(default)s)",
-    )
-    add("--nodes", type=_count, metavar="N", help="how many nodes the fleet has (default: as the scenario says)")
-    add("--trainer", choices=sorted(TRAINERS), default="digits", help="what the nodes run (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write the report there")
-    add("--picture", type=Path, metavar="FILE", help="write the timeline there (default: out/<scenario>.png)")
-    add(
-        "--real-time",
-        action="store_true",
-        help="let everything take as long as in the cloud: the notice two minutes, the whole half an hour",
-    )
-    add("--keep", action="store_true", help="keep the working folder with all logs, and tell where it is")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == next((word for word in given if not word.startswith("-")), None):
+            module = load(name)
+            command.description = module.DESCRIPTION
+            module.configure(command)
     return parser
-
-
-def _epilog() -> str:
-    trainers = "\n".join(f"  {name:8}{text}" for name, text in sorted(TRAINERS.items()))
-    conditions = "\n".join(f"  {name:22}{text}" for name, (text, _) in CONDITIONS.items())
-    actions = "\n".join(f"  {name:15}{text}" for name, (text, _) in scenarios.ACTIONS.items())
-    targets = "\n".join(f"  {name:8}{text}" for name, (text, _) in TARGETS.items())
-    example = textwrap.indent(scenarios.text(scenarios.DEFAULT), "  ")
-    return textwrap.dedent("""\
-        examples:
-          spotkeeper rehearse aws
-          spotkeeper rehearse aws --scenario storm --nodes 8 --json storm.json
-          spotkeeper rehearse aws --scenario ./my-scenario.yaml --keep
-
-        exit codes: 0 everything was proved; 1 a promise was broken or nothing was proved; 2 wrong input; 130 stopped
-        with Ctrl-C
-        """) + (
-        f"\ntrainers:\n{trainers}\n\nA scenario is a YAML file such as this one:\n\n{example}\n"
-        f"steps wait for (when):\n{conditions}\n\nsteps do (do):\n{actions}\n\nsteps aim at (target):\n{targets}\n"
-    )
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"was {value}, expected at least 1")
-    return value
-
-
-def _list() -> int:
-    console = Console(highlight=False)
-    for name in scenarios.names():
-        scenario = scenarios.load(name)
-        console.print(f"[bold]{name:18}[/bold] {scenario.description} [dim]({scenario.nodes} nodes)[/dim]")
-    return OK
-
-
-def _scenario(options: argparse.Namespace) -> scenarios.Scenario:
-    scenario = scenarios.load(options.scenario)
-    if options.nodes:
-        scenario = dataclasses.replace(scenario, nodes=options.nodes)
-    if options.real_time:
-        slower = REAL.step_seconds / scenario.durations.step_seconds
-        trainer = dataclasses.replace(scenario.trainer, save_every=scenario.trainer.save_every * slower)
-        scenario = dataclasses.replace(scenario, durations=REAL, trainer=trainer)
-    return scenario
-
-
-def _rehearse(scenario: scenarios.Scenario, options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    console.print(f"[bold]{scenario.name}[/bold]: {scenario.description}")
-    with collection.paused():  # importing Pulumi's providers and the local cloud takes seconds
-        from spotkeeper_lab.live import Lines, LiveTable  # noqa: PLC0415
-        from spotkeeper_lab.picture import draw  # noqa: PLC0415
-        from spotkeeper_lab.rehearsal import Rehearsal  # noqa: PLC0415
-
-    work_dir = Path(tempfile.mkdtemp(prefix="spotkeeper-rehearsal-"))
-    try:
-        with LiveTable(console, scenario.name) if console.is_terminal else Lines(console) as view:
-            outcome = Rehearsal(scenario, work_dir, view, trainer=options.trainer).run()
-    finally:
-        if options.keep:
-            console.print(f"All files of the rehearsal are in {work_dir}")
-        else:
-            shutil.rmtree(work_dir, ignore_errors=True)
-    picture: Path = options.picture or Path("out") / f"{scenario.name}.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(outcome.timeline, picture, title=f"{scenario.name}: {scenario.description}", subtitle=headline(outcome.report))
-    if options.json:
-        _write(options.json, outcome.report)
-    console.print(summary(outcome.report))
-    console.print(f"Picture: {picture}")
-    return OK if outcome.report["ok"] else BROKEN
-
-
-def _write(path: Path, report: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")

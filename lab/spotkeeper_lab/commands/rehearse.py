@@ -1,0 +1,151 @@
+"""``spotkeeper rehearse``: the whole system on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import tempfile
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from spotkeeper import InputError
+from spotkeeper_lab import collection
+from spotkeeper_lab import scenario as scenarios
+from spotkeeper_lab.commands import BROKEN, OK, Refused
+from spotkeeper_lab.durations import REAL
+from spotkeeper_lab.jobs import TRAINERS
+from spotkeeper_lab.reading import ScenarioError
+from spotkeeper_lab.situation import CONDITIONS, TARGETS
+from spotkeeper_lab.steps import ACTIONS
+from spotkeeper_lab.summary import headline, summary
+
+DESCRIPTION = """\
+Runs the real Pulumi program of stacks/ against a local AWS, starts a real agent and a real training for every node,
+interrupts them as a scenario says, and proves from what happened that every promise was kept.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``rehearse``."""
+    parser.epilog = _epilog()
+    add = parser.add_argument
+    add("cloud", nargs="?", choices=["aws"], help="the cloud to rehearse on")
+    add("--list", action="store_true", help="list the scenarios and leave")
+    add(
+        "--scenario",
+        default=scenarios.DEFAULT,
+        metavar="NAME|FILE",
+        help="a scenario of --list or a YAML file (default: %(default)s)",
+    )
+    add("--nodes", type=_count, metavar="N", help="how many nodes the fleet has (default: as the scenario says)")
+    add("--trainer", choices=sorted(TRAINERS), default="digits", help="what the nodes run (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the report there")
+    add("--picture", type=Path, metavar="FILE", help="write the timeline there (default: out/<scenario>.png)")
+    add(
+        "--real-time",
+        action="store_true",
+        help="let everything take as long as in the cloud: the notice two minutes, the whole half an hour",
+    )
+    add("--keep", action="store_true", help="keep the working folder with all logs, and tell where it is")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Rehearse, or list what can be rehearsed."""
+    if options.list:
+        return _list()
+    if options.cloud is None:
+        raise Refused("name a cloud (aws), or use --list")
+    try:
+        scenario = scenario_of(options)
+    except ScenarioError as error:
+        raise Refused(str(error)) from None
+    try:
+        return _rehearse(scenario, options)
+    except InputError as error:
+        raise Refused(f"the stack refuses what the scenario asks for: {error}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Stopped; every process that was started is gone.") from None
+
+
+def _epilog() -> str:
+    trainers = "\n".join(f"  {name:8}{text}" for name, text in sorted(TRAINERS.items()))
+    conditions = "\n".join(f"  {name:22}{text}" for name, (text, _) in CONDITIONS.items())
+    actions = "\n".join(f"  {name:15}{text}" for name, (text, _) in ACTIONS.items())
+    targets = "\n".join(f"  {name:8}{text}" for name, (text, _) in TARGETS.items())
+    example = textwrap.indent(scenarios.text(scenarios.DEFAULT), "  ")
+    return textwrap.dedent("""\
+        examples:
+          spotkeeper rehearse aws
+          spotkeeper rehearse aws --scenario storm --nodes 8 --json storm.json
+          spotkeeper rehearse aws --scenario ./my-scenario.yaml --keep
+
+        exit codes: 0 everything was proved; 1 a promise was broken or nothing was proved; 2 wrong input; 130 stopped
+        with Ctrl-C
+        """) + (
+        f"\ntrainers:\n{trainers}\n\nA scenario is a YAML file such as this one:\n\n{example}\n"
+        f"steps wait for (when):\n{conditions}\n\nsteps do (do):\n{actions}\n\nsteps aim at (target):\n{targets}\n"
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"was {value}, expected at least 1")
+    return value
+
+
+def _list() -> int:
+    console = Console(highlight=False)
+    for name in scenarios.names():
+        scenario = scenarios.load(name)
+        console.print(f"[bold]{name:18}[/bold] {scenario.description} [dim]({scenario.nodes} nodes)[/dim]")
+    return OK
+
+
+def scenario_of(options: argparse.Namespace) -> scenarios.Scenario:
+    """Return the scenario that was asked for, with the changes that were asked for."""
+    scenario = scenarios.load(options.scenario)
+    if options.nodes:
+        scenario = dataclasses.replace(scenario, nodes=options.nodes)
+    if options.real_time:
+        slower = REAL.step_seconds / scenario.durations.step_seconds
+        trainer = dataclasses.replace(scenario.trainer, save_every=scenario.trainer.save_every * slower)
+        scenario = dataclasses.replace(scenario, durations=REAL, trainer=trainer)
+    return scenario
+
+
+def _rehearse(scenario: scenarios.Scenario, options: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    console.print(f"[bold]{scenario.name}[/bold]: {scenario.description}")
+    with collection.paused():  # importing Pulumi's providers and the local cloud takes seconds
+        from spotkeeper_lab.live import Lines, LiveTable  # noqa: PLC0415
+        from spotkeeper_lab.picture import draw  # noqa: PLC0415
+        from spotkeeper_lab.rehearsal import Rehearsal  # noqa: PLC0415
+
+    work_dir = Path(tempfile.mkdtemp(prefix="spotkeeper-rehearsal-"))
+    try:
+        with LiveTable(console, scenario.name) if console.is_terminal else Lines(console) as view:
+            outcome = Rehearsal(scenario, work_dir, view, trainer=options.trainer).run()
+    finally:
+        if options.keep:
+            console.print(f"All files of the rehearsal are in {work_dir}")
+        else:
+            shutil.rmtree(work_dir, ignore_errors=True)
+    picture: Path = options.picture or Path("out") / f"{scenario.name}.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    draw(outcome.timeline, picture, title=f"{scenario.name}: {scenario.description}", subtitle=headline(outcome.report))
+    if options.json:
+        _write(options.json, outcome.report)
+    console.print(summary(outcome.report))
+    console.print(f"Picture: {picture}")
+    return OK if outcome.report["ok"] else BROKEN
+
+
+def _write(path: Path, report: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")

@@ -1,0 +1,1 @@
+"""What people on call do to real fleets: look, pause, resume, redrive. The commands are a thin layer above it."""
