@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spotkeeper_lab.timeline import BACKUP, SPOT, Holding, Life, Notice, Shape, Timeline
+from spotkeeper_lab.timeline import BACKUP, SPOT, Departure, Holding, Life, Notice, Shape, Timeline
 
 START = 1_800_000_000.0
 
@@ -17,9 +17,9 @@ def recovered() -> Timeline:
         ended_at=at(34),
         lives=[
             Life("i-spot-a", SPOT, at(0), serving_at=at(3), ended_at=at(18), reclaimed=True),
-            Life("i-spot-b", SPOT, at(0), serving_at=at(3.2), ended_at=at(33)),
-            Life("i-backup", BACKUP, at(10.6), serving_at=at(13), ended_at=at(24)),
-            Life("i-spot-c", SPOT, at(19), serving_at=at(21), ended_at=at(33)),
+            Life("i-spot-b", SPOT, at(0), serving_at=at(3.2), ended_at=at(33), left=Departure(at(32), "named")),
+            Life("i-backup", BACKUP, at(10.6), serving_at=at(13), ended_at=at(24), left=Departure(at(23.5), "named")),
+            Life("i-spot-c", SPOT, at(19), serving_at=at(21), ended_at=at(33), left=Departure(at(32), "named")),
         ],
         holdings=[
             Holding(1, "i-spot-a", SPOT, at(3), at(11), resume_step=0, last_step=130),
@@ -40,6 +40,7 @@ def recovered() -> Timeline:
         desired={SPOT: [(at(0), 2), (at(32), 0)], BACKUP: [(at(0), 0), (at(10.5), 1), (at(24), 0)]},
         steps=[(at(3.5 + n), min(460, 17 * (n + 1) + (0 if n < 7 else 2))) for n in range(27)],
         saved=[(at(8), 90), (at(10.4), 130), (at(16), 220), (at(21), 300), (at(30), 460)],
+        announced=[(at(30.5), "Spotkeeper: The job has finished (shop-prod-digits)")],
         total=460,
         calls=[(at(0), 0), (at(9), 20), (at(17), 60), (at(20), 70)],
         finished_at=at(30),

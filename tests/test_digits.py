@@ -116,7 +116,9 @@ def test_a_replaced_trainer_ends_with_76(tmp_path: Path) -> None:
     wait_until(lambda: run.step() > 2)
     CheckpointStore(run.checkpoints, generation=2).begin()
     assert old.wait(30) == 76
-    assert [said["event"] for said in run.diary()] == ["start"]
+    start, fenced = run.diary()
+    assert (start["event"], fenced["event"], fenced["found"]) == ("start", "fenced", 2)
+    assert fenced["step"] > 2
     assert "generation 2 runs the job by now" in (old.stderr.read() if old.stderr else "")
 
 

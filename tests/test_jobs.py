@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 
+import pytest
+
 from spotkeeper_lab import jobs
 from spotkeeper_lab.scenario import Trainer
 
@@ -30,6 +32,11 @@ def test_the_digits_job_is_the_uninterrupted_one_at_a_pace(tmp_path):
     command = training.command + f" --checkpoint {(tmp_path / 'checkpoint').as_uri()}"
     subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, timeout=60)
     assert jobs.result(training.result_file) == jobs.result(tmp_path / "uninterrupted.json")
+
+
+@pytest.mark.parametrize(("save_every", "steps"), [(2, 41), (0, 1), (0.12, 4)])
+def test_the_most_steps_between_two_checkpoints(save_every, steps):
+    assert jobs.steps_unsaved(Trainer(save_every=save_every), 0.05) == steps
 
 
 def test_no_result_is_empty(tmp_path):

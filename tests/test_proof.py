@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from lab_support import START, recovered
-from spotkeeper_lab.proof import CHECKS, Evidence, broken_promises, steps_lost
+from spotkeeper_lab import proof
+from spotkeeper_lab.evidence import Evidence, steps_lost
+from spotkeeper_lab.proof import CHECKS, broken_promises
 from spotkeeper_lab.scenario import Expectations
-from spotkeeper_lab.timeline import BACKUP, SPOT, Holding, Timeline
+from spotkeeper_lab.timeline import BACKUP, SPOT, Departure, Holding, Life, Notice, Timeline
 
 GOOD = Evidence(recovered(), Expectations(released=True), digest="abc", uninterrupted_digest="abc")
 
@@ -88,6 +90,10 @@ BROKEN = {
     "not released": (
         with_desired(spot=[(START, 2)]),
         "the finished job still costs: 2 spot and 0 on-demand nodes asked for, 0 running",
+    ),
+    "not announced": (
+        replace(recovered(), announced=[(START, "Spotkeeper: No spot capacity (shop-prod-digits)")]),
+        "nobody was told that the job is over; announced was: Spotkeeper: No spot capacity",
     ),
     "hook too early": (
         replace(
@@ -173,4 +179,24 @@ def test_every_check_can_fail():
         check for timeline, _ in BROKEN.values() for check in CHECKS if list(check(replace(GOOD, timeline=timeline)))
     }
     by_other_tests = {"_same_weights", "_held_on_demand"}
-    assert {check.__name__ for check in CHECKS} - {check.__name__ for check in failing} == by_other_tests
+    here = {check.__name__ for check in CHECKS if check.__module__ == proof.__name__}  # others have tests of their own
+    assert here - {check.__name__ for check in failing} == by_other_tests
+
+
+def test_the_successor_of_a_drained_on_demand_node_is_asked_for_on_top():
+    timeline = recovered()
+    base = Life("i-base", BACKUP, START, serving_at=START + 3, ended_at=START + 29, left=Departure(START + 28, "named"))
+    renewed = replace(
+        timeline,
+        shape=replace(timeline.shape, base=1),
+        lives=[*timeline.lives, base],
+        desired={**timeline.desired, BACKUP: [(START, 1), (START + 26, 2), (START + 29, 1)]},
+    )
+    drain = Notice("i-base", "drain", BACKUP, START + 25, confirmed_at=START + 27)
+    asked = "2 on-demand nodes were asked for 26.0 s"
+    without, drained = (
+        broken_promises(replace(GOOD, timeline=replace(renewed, notices=[*timeline.notices, *more])))
+        for more in ([], [drain])
+    )
+    assert any(sentence.startswith(asked) for sentence in without)
+    assert not any(sentence.startswith(asked) for sentence in drained)

@@ -38,7 +38,13 @@ def test_the_scenario_is_one(tmp_path: Path) -> None:
     assert scenario.load(str(file)).nodes == 4
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/deploying.md", "docs/design.md", "docs/scenarios.md"])
+def test_faults_can_be_combined_as_shown() -> None:
+    story = scenario.parse(f"description: faults\n{blocks('docs/scenarios.md', 'yaml')[1]}", "docs/scenarios.md")
+    assert {"throttle", "crash", "dark", "refuse"} <= {step.do for step in story.steps}
+    assert story.expect.alarms == ("quota",)
+
+
+@pytest.mark.parametrize("page", ["README.md", *[str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")]])
 def test_every_link_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from spotkeeper_lab.aftermath import Struck
 from spotkeeper_lab.local_aws.moments import Moment
 from spotkeeper_lab.recording import Injected, Record, Taken, build
-from spotkeeper_lab.timeline import BACKUP, SPOT, Shape
+from spotkeeper_lab.timeline import BACKUP, FROZEN, KILLED, SPOT, Departure, Shape
 
 
 def moment(at: float, what: str, node: str | None = None, **detail) -> Moment:
@@ -26,7 +27,7 @@ RECORD = Record(
         moment(10.8, "ssm-delivered", "i-a", kind="interruption", nodes="i-a"),
         moment(10.8, "ssm-delivered", "i-b", kind="interruption", nodes="i-a"),
         moment(11, "instance-launched", "i-z", group=BACKUP),
-        moment(11, "launch-refused", group=SPOT),
+        moment(11, "launch-refused", group=SPOT, kind="capacity"),
         moment(19, "instance-launched", "i-c", group=SPOT),
         moment(18, "reclaimed", "i-a"),
         moment(18.1, "terminated", "i-a"),
@@ -123,3 +124,41 @@ def test_a_confirmed_checkpoint_is_a_step_that_was_seen_and_saved():
 
 def test_refusals_are_told_with_their_group():
     assert build(RECORD).refused == [(11, SPOT)]
+
+
+def test_a_node_that_was_struck_without_a_notice():
+    struck = Struck("i-a", KILLED, 10, held_job=True, step=70)
+    told = [each for each in RECORD.moments if each.what not in ("reclaimed", "ssm-delivered")]
+    told.append(moment(10, "killed", "i-a"))
+    (strike,) = build(replace(RECORD, injected=[], struck=[struck], moments=told)).strikes
+    assert (strike.node, strike.how, strike.group, strike.held_job, strike.step) == ("i-a", KILLED, SPOT, True, 70)
+    assert (strike.gone_at, strike.backup_requested_at, strike.backup_serving_at) == (10, 10.6, 13)
+    assert strike.returned_at == 24.5
+
+
+def test_a_node_that_was_woken_and_refused():
+    struck = Struck("i-b", FROZEN, 10, held_job=False, step=None, until=20)
+    (strike,) = build(replace(RECORD, struck=[struck], refused={"i-b": 19.5})).strikes
+    assert (strike.until, strike.refused_at, strike.gone_at) == (20, 19.5, None)
+
+
+def test_a_life_tells_its_version_and_how_it_left():
+    moments = [
+        moment(1, "instance-launched", "i-a", group=SPOT, version="7"),
+        moment(5, "leaving", "i-a", why="named"),
+        moment(6, "lifecycle-completed", "i-a", result="CONTINUE"),
+        moment(7, "terminated", "i-a"),
+        moment(8, "instance-launched", "i-b", group=SPOT, version="8"),
+    ]
+    first, second = build(replace(RECORD, moments=moments)).lives
+    assert (first.version, first.left, first.hook) == ("7", Departure(5, "named"), "CONTINUE")
+    assert (second.version, second.left, second.hook) == ("8", None, "")
+
+
+def test_what_was_asked_for_later_decides_when_the_fleet_was_back():
+    larger = replace(RECORD, reshaped=[(20.0, Shape(spot_target=3, base=0, maximum=3))])
+    assert build(larger).shape_at(19) == RECORD.shape
+    assert build(larger).shape_at(21).spot_target == 3
+    (interruption,) = build(larger).interruptions
+    assert interruption.returned_at is None, "two spot nodes are not three"
+    assert build(RECORD).interruptions[0].returned_at is not None

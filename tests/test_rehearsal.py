@@ -32,14 +32,16 @@ def test_every_scenario_keeps_every_promise(name, tmp_path):
     assert report["broken_promises"] == []
     assert report["ok"]
     training = report["training"]
-    assert training["finished"]
-    assert training["steps_lost"] == 0
+    assert training["finished"] is not name.startswith("destroy")
+    silent = [strike for strike in report["strikes"] if strike["how"] != "hostile"]
+    assert training["steps_lost"] == sum(strike["steps_lost"] for strike in silent), "only who was told of nothing"
     assert training["digest"] == training["uninterrupted_digest"]
     interrupted = [each for each in report["interruptions"] if each["kind"] == "interruption"]
-    assert len(interrupted) == {"storm": 3, "drought": 2}.get(name, 1)
+    assert len(interrupted) == {"storm": 3, "drought": 2, "dark": 2, "crash-node": 0, "zombie": 0}.get(name, 1)
     for each in interrupted:
         assert each["agent_heard_s"] < each["reclaimed_s"]
-        assert each["backup_requested_s"] < each["reclaimed_s"]
+        if scenario.load(name).expect.backup_before_reclaim and not report["forgeries"]:  # which were bought for before
+            assert each["backup_requested_s"] < each["reclaimed_s"]
     if name == "drought":
         assert {move["group"] for move in training["moves"]} == {"spot", "backup"}
     if name == "rebalance":

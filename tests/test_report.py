@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from lab_support import START, recovered
 from spotkeeper_lab import scenario
-from spotkeeper_lab.proof import Evidence
+from spotkeeper_lab.evidence import Evidence
 from spotkeeper_lab.report import build
-from spotkeeper_lab.summary import headline
+from spotkeeper_lab.summary import headline, summary
+from spotkeeper_lab.timeline import DEPLOY, FROZEN, SPOT, Alarm, Deploy, Fault, Strike
 
 GOOD = Evidence(recovered(), scenario.load("one-interruption").expect, digest="abc", uninterrupted_digest="abc")
 CALLS = {
@@ -131,3 +134,90 @@ def test_the_headline_names_the_numbers(report):
         "notice 8 s  ·  checkpoint confirmed after 0.4 s  ·  backup asked for after 0.5 s  ·  back on spot after 14.0 s"
         "  ·  0 steps lost"
     )
+
+
+def struck() -> Evidence:
+    """The holder was frozen instead of interrupted, 30 steps after it had saved, and woke up; a spare was hostile."""
+    timeline = recovered()
+    strike = Strike(
+        "i-spot-a", FROZEN, SPOT, START + 9, held_job=True, step=118, until=START + 20, refused_at=START + 19.5,
+        backup_requested_at=START + 10.5, returned_at=START + 24,
+    )  # fmt: skip
+    holdings = [timeline.holdings[0], replace(timeline.holdings[1], resume_step=100)]
+    forgeries = {"forged": {"written": 7, "refused": 0}, "foreign": {"written": 0, "refused": 5}}
+    return replace(
+        GOOD, timeline=replace(timeline, notices=[], holdings=holdings, strikes=[strike], forgeries=forgeries)
+    )
+
+
+def test_nodes_that_were_struck_are_measured_from_then_on():
+    report = build(scenario.load("zombie"), struck(), CALLS)
+    (each,) = report["strikes"]
+    assert each == {
+        "node": "i-spot-a",
+        "how": "frozen",
+        "held_job": True,
+        "started_s": 9,
+        "step": 118,
+        "published_step": 90,
+        "taken_over_s": 2,
+        "steps_lost": 30,
+        "backup_requested_s": 1.5,
+        "backup_serving_s": None,
+        "publish_refused_s": 10.5,
+        "woken_s": 11,
+        "gone_s": None,
+        "returned_to_spot_s": 15,
+    }
+    assert report["training"]["resumed"]
+    assert report["training"]["resume_step"] == 100
+    assert report["forgeries"]["foreign"] == {"written": 0, "refused": 5}
+    console = Console(file=io.StringIO(), width=400)
+    console.print(summary(report))
+    told = console.file.getvalue()
+    assert "i-spot-a * was frozen 9.0 s after the start: job taken over after 2.0 s" in told
+    assert "its checkpoint refused after 10.5 s, woken after 11.0 s, back on spot after 15.0 s" in told
+    assert "30 steps since its last checkpoint done again" in told
+    assert "7 forged, 5 foreign documents: 5 were refused by the cloud, 7 were written and ignored" in told
+
+
+def test_what_was_broken_and_who_was_called_is_told_in_figures_and_in_words():
+    refused = {"share": 0.5, "calls": {"agents": 40}, "refused": {"agents": 21}}
+    timeline = replace(
+        recovered(),
+        faults=[Fault("throttle", START + 9, START + 17, refused), Fault("crash", START + 9.5)],
+        blocked=[(START + 1, "quota"), (START + 2, "quota"), (START + 3, "configuration")],
+        alarms=[Alarm(START + 4.5, "responder-quota", "Sum of Failures: GreaterThanThreshold 0", "Raise it.")],
+    )
+    report = build(scenario.load("one-interruption"), replace(GOOD, timeline=timeline), CALLS)
+    throttle, crash = report["faults"]
+    assert throttle == {**refused, "kind": "throttle", "from_s": 9.0, "to_s": 17.0}
+    assert crash == {"kind": "crash", "from_s": 9.5, "to_s": None}
+    assert report["launches_failed"] == {"quota": 2, "configuration": 1}
+    (alarm,) = report["alarms"]
+    assert (alarm["name"], alarm["rang_s"]) == ("responder-quota", 4.5)
+    json.dumps(report)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(report))
+    told = console.file.getvalue()
+    assert "Throttle from 9.0 s to 17.0 s: 40 (agents) calls made, 21 (agents) calls refused." in told
+    assert "Crash from 9.5 s to the end: nothing came of it." in told
+    assert "Launches failed: 2 (quota) and 1 (configuration)." in told
+    assert "Rang after 4.5 s: responder-quota (Sum of Failures: GreaterThanThreshold 0)." in told
+
+
+def test_each_node_tells_its_version_and_how_it_ended_and_each_deploy_what_it_changed():
+    timeline = recovered()
+    lives = [replace(life, version="2" if life.node == "i-spot-c" else "1") for life in timeline.lives]
+    deploy = Deploy(DEPLOY, START + 6, START + 8, changed=("aws:ec2/launchTemplate:LaunchTemplate",))
+    evidence = replace(GOOD, timeline=replace(timeline, lives=lives, deploys=[deploy]))
+    report = build(scenario.load("one-interruption"), evidence, CALLS)
+    assert {life["node"]: (life["version"], life["ended_by"]) for life in report["lives"]} == {
+        "i-spot-a": ("1", "taken"),
+        "i-spot-b": ("1", "named"),
+        "i-backup": ("1", "named"),
+        "i-spot-c": ("2", "named"),
+    }
+    (told,) = report["deploys"]
+    assert (told["started_s"], told["took_s"]) == (6.0, 2.0)
+    assert told["changed"] == ["aws:ec2/launchTemplate:LaunchTemplate"]

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from spotkeeper_lab import actions, scenario
+from spotkeeper_lab import actions, scenario, steps
 from spotkeeper_lab.durations import SHORT
+from spotkeeper_lab.local_aws.market import MESSAGES
 from spotkeeper_lab.reading import ScenarioError
-from spotkeeper_lab.scenario import load, names, parse
+from spotkeeper_lab.scenario import Market, load, names, parse
 
 SMALLEST = "description: Nothing happens.\nsteps: [{do: wait}]\n"
 
 
 def test_the_scenarios_of_the_house_can_be_read_and_the_default_comes_first():
     assert names()[0] == scenario.DEFAULT
-    assert set(names()) == {"one-interruption", "storm", "drought", "rebalance", "noise", "finish"}
+    assert set(names()) >= {"one-interruption", "storm", "drought", "rebalance", "noise", "finish"}
+    assert set(names()) >= {"crash", "throttle", "dark", "quota"}
     for name in names():
         assert load(name).name == name
 
@@ -35,10 +37,13 @@ def test_given_values_reach_their_place():
         fleet: {policy: patient, policyWaitSeconds: 3}
         trainer: {epochs: 7}
         durations: {notice_seconds: 4, boot_seconds: 0.5, step_seconds: 0.01}
+        market: {capacity: 3, why: quota}
         steps:
           - {when: training, after: 1, do: interrupt, target: half, warn: false}
           - {do: send-events, sort: malformed, count: 3}
-        expect: {returned_to_spot: false}
+          - {do: throttle, share: 0.25, seconds: 3}
+          - {do: refuse, why: configuration, capacity: 1}
+        expect: {returned_to_spot: false, alarms: [quota]}
         """,
         "x.yaml",
     )
@@ -48,10 +53,14 @@ def test_given_values_reach_their_place():
     assert found.durations.fleet["notice_seconds"] == 4
     assert found.durations.cloud["boot_seconds"] == 0.5
     assert found.durations.step_seconds == 0.01
-    first, second = found.steps
+    first, second, third, fourth = found.steps
     assert (first.when, first.after, first.target, first.warn) == ("training", 1.0, "half", False)
     assert (second.sort, second.count) == ("malformed", 3)
+    assert (third.share, third.seconds) == (0.25, 3.0)
+    assert (fourth.why, fourth.capacity) == ("configuration", 1)
+    assert found.market == Market(3, "quota")
     assert not found.expect.returned_to_spot
+    assert found.expect.alarms == ("quota",)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,20 @@ def test_given_values_reach_their_place():
         ("steps: [{do: wait}, {do: interrupt, target: me}]", "steps[1].target", "'me'", "holder"),
         ("steps: [{do: wait, target: holder}]", "steps[0].target", "'holder'", "no such key"),
         ("steps: [{do: send-events, sort: nice}]", "steps[0].sort", "'nice'", "foreign"),
+        ("steps: [{do: throttle, share: 1.5}]", "steps[0].share", "1.5", "at most 1"),
+        ("steps: [{do: refuse, why: price}]", "steps[0].why", "'price'", "quota"),
+        ("market: {capacity: -1}", "market.capacity", "-1", "at least 0"),
+        ("market: {room: 1}", "market.room", "1", "capacity, why"),
+        ("expect: {alarms: quota}", "expect.alarms", "'quota'", "a list"),
+        ("expect: {alarms: [1]}", "expect.alarms", "[1]", "a list of strings"),
+        ("steps: [{do: deploy, config: {nodes: 0}}]", "steps[0].config.nodes", "0", "at least 1"),
+        ("steps: [{do: deploy, config: {command: x}}]", "steps[0].config.command", "'x'", "nodes, timings"),
+        ("steps: [{do: deploy, config: {timings: {boot: 1}}}]", "steps[0].config.timings.boot", "1", "imds_poll"),
+        ("steps: [{do: destroy, config: {}}]", "steps[0].config", "{}", "no such key"),
+        ("steps: [{do: thaw, parts: half}]", "steps[0].parts", "'half'", "all, job"),
+        ("steps: [{do: kill, warn: true}]", "steps[0].warn", "True", "no such key"),
+        ("steps: [{do: forge, count: 0}]", "steps[0].count", "0", "at least 1"),
+        ("steps: [{do: forge, seed: -1}]", "steps[0].seed", "-1", "at least 0"),
         ("steps: [{do: drought, capacity: -1}]", "steps[0].capacity", "-1", "at least 0"),
     ],
 )
@@ -112,5 +135,25 @@ def test_an_unknown_name_lists_those_that_there_are():
         load("hurricane")
 
 
+def test_launches_can_be_refused_for_whatever_the_market_knows():
+    assert set(scenario.REFUSALS) == set(MESSAGES)
+
+
 def test_every_action_can_be_done():
-    assert set(actions.ACTIONS) == set(scenario.ACTIONS)
+    assert set(actions.ACTIONS) == set(steps.ACTIONS)
+
+
+def test_a_deploy_keeps_what_it_does_not_change_and_the_last_one_says_how_a_fleet_is_destroyed():
+    given = """
+        description: x
+        fleet: {onDestroy: force}
+        steps:
+          - {do: deploy, config: {nodes: 5, timings: {hysteresis_seconds: 2}}}
+          - {do: deploy}
+        """
+    first, second = parse(given, "mine.yaml").steps
+    assert first.config == {"nodes": 5, "timings": {"hysteresis_seconds": 2.0}}
+    assert second.config == {}
+    assert parse(given, "mine.yaml").on_destroy == "force"
+    assert parse(given + "  - {do: deploy, config: {onDestroy: checkpoint}}", "mine.yaml").on_destroy == "checkpoint"
+    assert parse("description: x\nsteps: [{do: destroy}]", "mine.yaml").on_destroy == "checkpoint"

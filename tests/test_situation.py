@@ -31,7 +31,8 @@ def holds(condition: str, now: Situation) -> bool:
 
 def test_calm_fleet_in_the_middle_of_an_epoch():
     true = {name for name in CONDITIONS if holds(name, CALM)}
-    assert true == {"now", "fleet-serving", "training", "training-mid-epoch"}
+    settled = {"faults-over", "deployed", "at-size", "up-to-date"}
+    assert true == {"now", "fleet-serving", "training", "mid-epoch", "training-mid-epoch"} | settled
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,17 @@ def test_calm_fleet_in_the_middle_of_an_epoch():
         ("training", replace(CALM, holder="gone")),
         ("training-mid-epoch", replace(CALM, step=46)),
         ("training-mid-epoch", replace(CALM, nodes=(B,))),
+        ("mid-epoch", replace(CALM, step=46)),
+        ("faults-over", replace(CALM, faults=1)),
+        ("deployed", replace(CALM, deploying=True)),
+        ("at-size", replace(CALM, nodes=(A, B))),
+        ("at-size", replace(CALM, nodes=(A, B, C, replace(C, node="d", leaving=True)))),
+        ("at-size", replace(CALM, nodes=(A, B, C, BOUGHT))),
+        ("at-size", replace(CALM, base=1)),
+        ("up-to-date", replace(CALM, version="2", nodes=(replace(A, version="2"), replace(B, version="1"), C))),
+        ("up-to-date", replace(CALM, nodes=(A, B))),
+        ("quota-alarm", replace(CALM, alarms=frozenset({"fleet-configuration", "fleet-quotas"}))),
+        ("configuration-alarm", replace(CALM, alarms=frozenset({"fleet-quota"}))),
     ],
 )
 def test_conditions_that_do_not_hold_yet(condition, now):
@@ -84,6 +96,26 @@ def test_training_resumed_is_on_a_node_that_was_not_interrupted():
     assert holds("training-on-demand", replace(hit, nodes=(A, BOUGHT), holder="z"))
 
 
+@pytest.mark.parametrize("how", ["interrupted", "lost"])
+def test_whoever_took_the_job_of_a_lost_node_has_to_be_another_one(how):
+    gone = replace(CALM, **{how: frozenset("b")})
+    assert not holds("training-resumed", gone)
+    assert holds("training-resumed", replace(gone, holder="c"))
+
+
+def test_a_checkpoint_of_the_present_holder_is_waited_for():
+    assert not holds("checkpoint-published", replace(CALM, generation=2, published_generation=1))
+    assert holds("checkpoint-published", replace(CALM, generation=2, published_generation=2))
+    assert not holds("checkpoint-published", replace(CALM, published_generation=1, generation_state="ending"))
+
+
+def test_what_hostile_and_woken_nodes_do_is_waited_for():
+    assert not holds("publish-refused", CALM)
+    assert holds("publish-refused", replace(CALM, refused=frozenset("b")))
+    assert not holds("forged", CALM)
+    assert holds("forged", replace(CALM, forged=True))
+
+
 def test_released_means_finished_and_nothing_left():
     over = replace(CALM, nodes=(), spot_desired=0, job_state="finished")
     assert holds("released", over)
@@ -97,6 +129,8 @@ def test_targets():
     assert choose("spare", CALM) == ["a"]
     assert choose("half", CALM) == ["b", "a"]
     assert choose("all", CALM) == ["a", "b", "c"]
+    assert choose("frozen", CALM) == []
+    assert choose("frozen", replace(CALM, nodes=(A, replace(B, frozen=True, serving=False), C))) == ["b"]
     assert choose("all", replace(CALM, nodes=(A, replace(B, leaving=True), BOUGHT))) == ["a"]
 
 

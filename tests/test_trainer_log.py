@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from spotkeeper_lab.trainer_log import last_steps, parse, resume_steps
+from spotkeeper_lab.trainer_log import last_steps, parse, refused_at, resume_steps
 
 ONE = parse(
     """
@@ -25,3 +25,12 @@ def test_where_each_generation_went_on_from_and_how_far_it_came():
 def test_a_generation_that_crashed_and_started_again_counts_from_its_first_start():
     again = parse('{"event":"start","generation":1,"resume_step":5}\n{"event":"start","generation":1,"resume_step":9}')
     assert resume_steps([again]) == {1: 5}
+
+
+def test_a_process_that_was_fenced_off_says_when_and_how_far_it_had_come():
+    fenced = parse(
+        '{"event":"start","generation":1,"resume_step":0}\n{"event":"fenced","at":7.5,"generation":1,"step":44,"found":2}'
+    )
+    assert refused_at(fenced) == 7.5
+    assert refused_at(ONE) is None
+    assert last_steps([fenced]) == {1: 44}

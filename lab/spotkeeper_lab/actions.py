@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from spotkeeper_lab.aftermath import Struck
+from spotkeeper_lab.changes import Changes
 from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.local_aws.events import INTERRUPTION_WARNING
+from spotkeeper_lab.local_aws.faults import Call
 from spotkeeper_lab.observe import Observer
 from spotkeeper_lab.recording import Injected
-from spotkeeper_lab.scenario import Step
 from spotkeeper_lab.situation import Situation, choose
-from spotkeeper_ledger.documents import INTERRUPTION, REBALANCE
+from spotkeeper_lab.steps import Step
+from spotkeeper_lab.timeline import FROZEN, HOSTILE, KILLED
+from spotkeeper_ledger import MalformedDocument, load
+from spotkeeper_ledger.documents import INTERRUPTION, REBALANCE, FleetLedger
 
 MALFORMED = (
     "{",
@@ -23,6 +30,20 @@ MALFORMED = (
     '{"detail": {"instance-id": 7}}',
 )
 """Bodies that no part of the cloud would write."""
+FORGING_SECONDS = 60.0
+"""How long a hostile node may take to write all that it is to write."""
+SHOWN_CHARACTERS = 2000
+
+
+def remembered_notices(call: Call) -> list[str]:
+    """Return the ids of the notices that a call remembers as about to be sent: none unless it writes a ledger."""
+    if call.operation != "PutObject" or not call.path.endswith("/ledger.json"):
+        return []
+    try:
+        ledger = load(FleetLedger, call.body)
+    except MalformedDocument:
+        return []
+    return [record.notice_id for record in ledger.notices.values() if record.stage == "sending"]
 
 
 class Actions:
@@ -33,10 +54,13 @@ class Actions:
         observer: Is told of every notice that is given.
         notice_seconds: From an interruption warning to the reclaim.
         finish_file: The file whose existence lets the job run to its end.
+        changes: Deploys and destroys.
     """
 
-    def __init__(self, local: LocalAws, observer: Observer, notice_seconds: float, finish_file: Path) -> None:
-        self._local, self._observer = local, observer
+    def __init__(
+        self, local: LocalAws, observer: Observer, notice_seconds: float, finish_file: Path, changes: Changes
+    ) -> None:
+        self._local, self._observer, self._changes = local, observer, changes
         self._notice_seconds, self._finish_file = notice_seconds, finish_file
 
     def do(self, step: Step, now: Situation) -> None:
@@ -54,6 +78,41 @@ class Actions:
             self._note(node, REBALANCE, time.time(), None, now)
             self._local.rebalance(node, warn=step.warn)
 
+    def _kill(self, step: Step, now: Situation) -> None:
+        for node in choose(step.target, now):
+            self._strike(node, KILLED, now)
+            self._local.kill(node)
+
+    def _freeze(self, step: Step, now: Situation) -> None:
+        for node in choose(step.target, now):
+            self._strike(node, FROZEN, now)
+            self._local.freeze(node)
+
+    def _thaw(self, step: Step, now: Situation) -> None:
+        for node in choose(step.target, now):
+            self._local.thaw(node, job_only=step.parts == "job")
+            if step.parts == "all":
+                self._observer.woken(node, time.time())
+
+    def _forge(self, step: Step, now: Situation) -> None:
+        for node in choose(step.target, now)[:1]:
+            self._strike(node, HOSTILE, now)
+            self._local.events.add("hostile", node)
+            command = f"exec python -m spotkeeper_lab.forger --count {step.count} --seed {step.seed}"
+            threading.Thread(target=self._run, args=(node, command), name="forger", daemon=True).start()
+
+    def _run(self, node: str, command: str) -> None:
+        """Run a command on a node to its end, which may be that of the node."""
+        with contextlib.suppress(ProcessLookupError):
+            ended = self._local.nodes.run(node, command, FORGING_SECONDS)
+            if ended.returncode > 0:
+                said = ended.stdout.decode(errors="replace")[-SHOWN_CHARACTERS:]
+                self._local.events.add("node-failed", node, exit_code=ended.returncode, output=said)
+
+    def _strike(self, node: str, how: str, now: Situation) -> None:
+        held = node == now.holder
+        self._observer.struck.append(Struck(node, how, time.time(), held_job=held, step=now.step if held else None))
+
     def _note(self, node: str, kind: str, at: float, deadline: float | None, now: Situation) -> None:
         held = node == now.holder
         self._observer.injected.append(
@@ -62,6 +121,9 @@ class Actions:
 
     def _drought(self, step: Step, _: Situation) -> None:
         self._local.market.set_capacity(step.capacity)
+
+    def _refuse(self, step: Step, _: Situation) -> None:
+        self._local.market.set_capacity(step.capacity, step.why)
 
     def _restore(self, _: Step, __: Situation) -> None:
         self._local.market.set_capacity(None)
@@ -83,6 +145,21 @@ class Actions:
                 detail = {"instance-id": f"i-{uuid.uuid4().hex[:17]}", "instance-action": "terminate"}
                 self._local.send_event(INTERRUPTION_WARNING, "aws.ec2", detail)
 
+    def _crash(self, _: Step, __: Situation) -> None:
+        self._local.call_faults.crash(remembered_notices, self._local.kill_function)
+
+    def _throttle(self, step: Step, _: Situation) -> None:
+        self._local.call_faults.throttle(step.share, step.seconds)
+
+    def _dark(self, step: Step, _: Situation) -> None:
+        self._local.call_faults.darken(self._observer.bucket, step.seconds)
+
+    def _deploy(self, step: Step, _: Situation) -> None:
+        self._changes.deploy(step.config)
+
+    def _destroy(self, _: Step, __: Situation) -> None:
+        self._changes.destroy()
+
     def _finish(self, _: Step, __: Situation) -> None:
         self._observer.full_speed_at = time.time()
         self._finish_file.touch()
@@ -94,13 +171,23 @@ class Actions:
 ACTIONS: Mapping[str, Callable[[Actions, Step, Situation], None]] = {
     "interrupt": Actions._interrupt,
     "rebalance": Actions._rebalance,
+    "kill": Actions._kill,
+    "freeze": Actions._freeze,
+    "thaw": Actions._thaw,
+    "forge": Actions._forge,
     "drought": Actions._drought,
+    "refuse": Actions._refuse,
     "restore": Actions._restore,
     "drop-warnings": Actions._drop_warnings,
     "duplicate": Actions._duplicate,
     "shuffle": Actions._shuffle,
     "send-events": Actions._send_events,
+    "crash": Actions._crash,
+    "throttle": Actions._throttle,
+    "dark": Actions._dark,
+    "deploy": Actions._deploy,
+    "destroy": Actions._destroy,
     "finish": Actions._finish,
     "wait": Actions._wait,
 }
-"""The same names as :data:`spotkeeper_lab.scenario.ACTIONS`."""
+"""The same names as :data:`spotkeeper_lab.steps.ACTIONS`."""

@@ -39,6 +39,11 @@ class Durations:
         cloud = self.cloud["boot_seconds"] + self.cloud["replace_delay_seconds"] + 4 * self.cloud["tick_seconds"]
         return 30.0 + 2 * (fleet + cloud)
 
+    @property
+    def unnoticed_seconds(self) -> float:
+        """How long the loss of a node may go unnoticed of which nobody is told: three reports and two ticks."""
+        return 3 * self.fleet["report_seconds"] + 2 * self.cloud["tick_seconds"]
+
     def plain(self) -> dict[str, float]:
         """Return all durations in one flat object, for the report."""
         return {**self.cloud, **self.fleet, "step_seconds": self.step_seconds}
@@ -65,6 +70,7 @@ SHORT = Durations(
         "tick_seconds": 0.5,
         "replace_delay_seconds": 0.5,
         "reclaim_kill_seconds": 0.3,
+        "visibility_seconds": 6.0,
     },
 )
 """What scenarios start from: the two minutes of the notice become four seconds. Silence, leases and launches are
@@ -91,6 +97,7 @@ REAL = Durations(
         "tick_seconds": 60.0,
         "replace_delay_seconds": 90.0,
         "reclaim_kill_seconds": 5.0,
+        "visibility_seconds": 90.0,
     },
     step_seconds=0.75,
 )

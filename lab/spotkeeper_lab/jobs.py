@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spotkeeper_lab import trainer_log
 from spotkeeper_lab.scenario import Trainer
+from spotkeeper_ledger import run_dir
 
+GO_ON_SECONDS = 60.0
+"""How long a run that goes on from checkpoints may take."""
 TRAINERS = {
     "digits": "real training of a small network on scikit-learn's digits (one rank; other nodes are spares)",
     "none": "nodes hold the job and train nothing: notices, sizes and the take-over are proved, checkpoints are not",
@@ -54,6 +62,11 @@ def job(trainer: str, settings: Trainer, step_seconds: float, work_dir: Path) ->
     )
 
 
+def steps_unsaved(settings: Trainer, step_seconds: float) -> int:
+    """Return the most steps that fit between two checkpoints that nobody asked for, while training is held back."""
+    return math.ceil(settings.save_every / step_seconds) + 1
+
+
 def start_uninterrupted(settings: Trainer, work_dir: Path) -> subprocess.Popen[bytes]:
     """Start the same training with nobody to interrupt it, at full speed, in its own process.
 
@@ -77,6 +90,46 @@ def start_uninterrupted(settings: Trainer, work_dir: Path) -> subprocess.Popen[b
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
+
+
+@dataclass(frozen=True)
+class GoneOn:
+    """A run that went on from nothing but checkpoints."""
+
+    resume_step: int | None = None
+    """``None``: there was no checkpoint, or it could not be used."""
+    digest: str | None = None
+    """Of the final weights; ``None`` if it did not come to its end."""
+
+
+def go_on(
+    settings: Trainer, checkpoints: str, generation: int, work_dir: Path, environment: Mapping[str, str]
+) -> GoneOn:
+    """Run the training from its checkpoints to its end at full speed, outside of any fleet.
+
+    Args:
+        settings: of the training that left them.
+        checkpoints: where they are.
+        generation: its own; later than any that has run.
+        work_dir: the rehearsal's folder.
+        environment: what it needs to reach them.
+    """
+    folder, written = work_dir / "gone-on", work_dir / "gone-on.json"
+    folder.mkdir()
+    own = {run_dir.RUN_DIR: str(folder), run_dir.GENERATION: str(generation)}
+    with (folder / "output.log").open("wb") as output, contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 - our own program
+            [*_digits(settings), "--pace", "0", "--checkpoint", checkpoints, "--result", str(written)],
+            env={**os.environ, **environment, **own},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            timeout=GO_ON_SECONDS,
+            check=False,
+        )
+    diary = folder / trainer_log.FILE
+    starts = trainer_log.resume_steps([trainer_log.parse(diary.read_text("utf-8"))]) if diary.exists() else {}
+    return GoneOn(starts.get(generation) or None, result(written).get("digest"))
 
 
 def result(path: Path | None) -> dict[str, Any]:

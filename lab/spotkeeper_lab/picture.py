@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spotkeeper_lab.timeline import BACKUP, SPOT, Life, Notice, Timeline, alive, last, short
+from spotkeeper_lab.timeline import BACKUP, FROZEN, SPOT, Life, Notice, Timeline, alive, last, short
 
 if TYPE_CHECKING:  # drawing is needed once, at the end, and takes a second to import
     from matplotlib.axes import Axes
@@ -100,6 +100,8 @@ def _life(axes: Axes, timeline: Timeline, life: Life, lane: int) -> None:
     for holding in timeline.holdings:
         if holding.node == life.node:
             bar(holding.start, holding.end, STRONG[life.group])
+    for strike in (each for each in timeline.strikes if each.node == life.node and each.how == FROZEN):
+        bar(strike.at, strike.until or ended, IDLE)
     for notice in (each for each in timeline.notices if each.node == life.node):
         held_until = max([each.end for each in timeline.holdings if each.node == life.node], default=notice.at)
         if notice.kind != "rebalance" and max(notice.at, held_until) < ended:
@@ -143,10 +145,10 @@ def _legend(axes: Axes) -> None:
         Patch(color=LIGHT[SPOT], label="spare (spot)"),
         Patch(color=STRONG[BACKUP], label="runs the job (on-demand)"),
         Patch(color=LIGHT[BACKUP], label="spare (on-demand)"),
-        Patch(color=IDLE, label="starting, leaving"),
+        Patch(color=IDLE, label="starting, leaving, frozen"),
         mark("v", WARNED, "notice"),
         mark("D", SAVED, "checkpoint confirmed"),
-        mark("X", WARNED, "reclaimed"),
+        mark("X", WARNED, "reclaimed, dead"),
         mark("v", FAINT, "drain"),
     ]
     axes.figure.legend(
@@ -231,10 +233,10 @@ def _sizes(axes: Axes, timeline: Timeline) -> None:
 
 def _events(axes: Sequence[Axes], timeline: Timeline) -> None:
     """Vertical lines through all panels for what the fleet as a whole did."""
-    leaving = [notice for notice in timeline.interruptions if notice.deadline is not None]
+    blows = [blow for blow in timeline.blows if not isinstance(blow, Notice) or blow.deadline is not None]
     marks = [
-        ("on-demand asked for", [notice.backup_requested_at for notice in leaving], STRONG[BACKUP]),
-        ("back on spot", [notice.returned_at for notice in leaving], STRONG[SPOT]),
+        ("on-demand asked for", [blow.backup_requested_at for blow in blows], STRONG[BACKUP]),
+        ("back on spot", [blow.returned_at for blow in blows], STRONG[SPOT]),
         ("job finished", [timeline.finished_at], SAVED),
     ]
     placed: list[tuple[float, float, int]] = []

@@ -8,31 +8,11 @@ What is wrong is told in sentences with numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from spotkeeper_lab.scenario import Expectations
-from spotkeeper_lab.timeline import BACKUP, SPOT, Holding, Notice, Timeline, alive
-from spotkeeper_ledger.documents import INTERRUPTION, REBALANCE
-
-LAG_SECONDS = 2.0
-"""How old the responder's picture of the fleet may be when it acts: one run of the function."""
-FOREVER = float("inf")
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that is judged."""
-
-    timeline: Timeline
-    expect: Expectations
-    trains: bool = True
-    """Whether the job is a training that saves; otherwise only notices, sizes and the take-over of the job are
-    judged."""
-    digest: str | None = None
-    """Digest of the final weights."""
-    uninterrupted_digest: str | None = None
-    missed: Sequence[str] = ()
-    """What the scenario waited for in vain, and processes that failed: sentences."""
+from spotkeeper_lab.checks import announcements, changes, destruction, faults, hostile_nodes
+from spotkeeper_lab.evidence import FOREVER, Evidence, lost_between, most_missing, next_holding
+from spotkeeper_lab.timeline import BACKUP, SPOT, Notice, Strike, Timeline, alive
+from spotkeeper_ledger.documents import DRAIN, INTERRUPTION, SCALE_IN
 
 
 def broken_promises(evidence: Evidence) -> list[str]:
@@ -40,49 +20,40 @@ def broken_promises(evidence: Evidence) -> list[str]:
     return [*evidence.missed, *(sentence for check in CHECKS for sentence in check(evidence))]
 
 
-def steps_lost(timeline: Timeline) -> int | None:
-    """Return how many steps were done twice because a generation went on from before the end of the one before it."""
-    pairs = list(zip(timeline.runs, timeline.runs[1:], strict=False))
-    lost = [_lost(before, after) for before, after in pairs]
-    known = [steps for steps in lost if steps is not None]
-    return sum(known) if known or not pairs else None
-
-
-def _lost(before: Holding, after: Holding) -> int | None:
-    if before.last_step is None or after.resume_step is None:
-        return None
-    return max(0, before.last_step - after.resume_step)
-
-
 def _interruptions(evidence: Evidence) -> list[Notice]:
     return [notice for notice in evidence.timeline.interruptions if notice.kind == INTERRUPTION]
 
 
-def _next_holding(timeline: Timeline, notice: Notice) -> Holding | None:
-    """The generation that went on with the job of a noticed holder."""
-    return next((each for each in timeline.runs if each.start >= notice.at), None)
+def _blows(evidence: Evidence) -> list[Notice | Strike]:
+    """What took nodes from the fleet, with a notice or without."""
+    return [*_interruptions(evidence), *evidence.timeline.losses]
 
 
 def _something_happened(evidence: Evidence) -> Iterator[str]:
-    notices = _interruptions(evidence)
-    held = [notice for notice in notices if notice.held_job]
-    if not notices:
+    blows = _blows(evidence)
+    held = [blow for blow in blows if blow.held_job]
+    if not blows:
         yield "nothing was proved: no node was interrupted"
     elif not held:
-        yield f"nothing was proved: the job's node was not among the {len(notices)} that were interrupted"
+        yield f"nothing was proved: the job's node was not among the {len(blows)} that were interrupted"
     elif evidence.trains:
-        steps = [notice.step if notice.confirmed_step is None else notice.confirmed_step for notice in held]
+        steps = [_step(blow) for blow in held]
         if not any((step or 0) % evidence.timeline.shape.steps_per_epoch for step in steps):
             yield f"nothing was proved: the job was interrupted at step {steps[0]}, the end of an epoch, not within one"
 
 
+def _step(blow: Notice | Strike) -> int | None:
+    saved = blow.confirmed_step if isinstance(blow, Notice) else None
+    return blow.step if saved is None else saved
+
+
 def _training_went_on(evidence: Evidence) -> Iterator[str]:
-    for notice in _interruptions(evidence):
-        if not notice.held_job:
+    for blow in _blows(evidence):
+        if not blow.held_job:
             continue
-        after = _next_holding(evidence.timeline, notice)
-        if after is None or after.node == notice.node:
-            yield f"training did not go on: no other node took the job of {notice.node}"
+        after = next_holding(evidence.timeline, blow.at)
+        if after is None or after.node == blow.node:
+            yield f"training did not go on: no other node took the job of {blow.node}"
         elif not evidence.trains:
             continue
         elif not after.resume_step:
@@ -95,11 +66,11 @@ def _no_step_lost(evidence: Evidence) -> Iterator[str]:
     runs = evidence.timeline.runs
     for notice in evidence.timeline.notices:
         before = [each for each in runs if each.start < notice.at and each.node == notice.node]
-        after = _next_holding(evidence.timeline, notice)
+        after = next_holding(evidence.timeline, notice.at)
         in_time = notice.heard_at is not None and (notice.deadline is None or notice.heard_at < notice.deadline)
         if not (evidence.trains and notice.held_job and in_time and before and after):
             continue
-        lost = _lost(before[-1], after)
+        lost = lost_between(before[-1], after)
         if lost:
             yield (
                 f"{lost} steps were lost although the notice reached {notice.node} in time: "
@@ -145,32 +116,20 @@ def _signalled_once(evidence: Evidence) -> Iterator[str]:
 
 
 def _only_what_is_missing(evidence: Evidence) -> Iterator[str]:
-    timeline, shape = evidence.timeline, evidence.timeline.shape
-    before = 0
+    timeline, before = evidence.timeline, 0
     for at, size in timeline.desired[BACKUP]:
-        missing = _missing(timeline, at)
-        allowed = min(shape.maximum, shape.base + missing)
+        shape = timeline.shape_at(at)
+        missing = most_missing(timeline, at)
+        # A drained node counts until it is gone; its successor may be asked for on top.
+        drained = {n.node for n in timeline.notices if n.kind in (DRAIN, SCALE_IN) and n.at <= at}
+        leaving = alive([life for life in timeline.lives if life.node in drained], BACKUP, at)
+        allowed = min(shape.maximum, shape.base + missing + leaving)
         if size > max(before, allowed):
             yield (
                 f"{size} on-demand nodes were asked for {at - timeline.started_at:.1f} s after the start, "
                 f"expected at most {allowed}: base {shape.base}, maximum {shape.maximum}, {missing} spot nodes missing"
             )
         before = size
-
-
-def _missing(timeline: Timeline, at: float) -> int:
-    """The most spot nodes that can be said to be missing at ``at``; none are while the fleet is first filled."""
-    spot = [life for life in timeline.lives if life.group == SPOT]
-    told = {notice.node: notice.at for notice in timeline.notices if notice.kind != REBALANCE}
-    lost = {life.node: min(told.get(life.node, FOREVER), life.ended_at or FOREVER) for life in spot}
-    refused = any(when <= at for when, group in timeline.refused if group == SPOT)
-    if not refused and all(when > at for when in lost.values()):
-        return 0
-    strength = min(
-        sum((life.serving_at or FOREVER) <= moment < lost[life.node] for life in spot)
-        for moment in (at, at - LAG_SECONDS)
-    )
-    return max(0, timeline.shape.spot_target - strength)
 
 
 def _sizes_as_expected(evidence: Evidence) -> Iterator[str]:
@@ -181,7 +140,7 @@ def _sizes_as_expected(evidence: Evidence) -> Iterator[str]:
                 yield f"on-demand was bought for {notice.node} although the policy is never"
         elif expect.backup_before_reclaim and notice.group == SPOT:
             yield from _bought_in_time(timeline, notice)
-    if expect.returned_to_spot and not any(notice.returned_at for notice in timeline.interruptions):
+    if expect.returned_to_spot and not any(blow.returned_at for blow in timeline.blows):
         size, living = timeline.size(BACKUP, timeline.ended_at), alive(timeline.lives, BACKUP, timeline.ended_at)
         yield (
             f"the fleet did not return to spot: at the end {size} on-demand nodes were asked for and {living} running, "
@@ -198,10 +157,11 @@ def _sizes_as_expected(evidence: Evidence) -> Iterator[str]:
 
 
 def _bought_in_time(timeline: Timeline, notice: Notice) -> Iterator[str]:
-    shape, gone = timeline.shape, notice.gone_at or notice.deadline or timeline.ended_at
+    gone = notice.gone_at or notice.deadline or timeline.ended_at
+    shape = timeline.shape_at(gone)
     spot = [life for life in timeline.lives if life.group == SPOT]
     coming = sum(life.launched_at < gone <= (life.serving_at or FOREVER) for life in spot)
-    needed = min(shape.maximum, shape.base + max(0, _missing(timeline, gone) - coming))
+    needed = min(shape.maximum, shape.base + max(0, most_missing(timeline, gone) - coming))
     held = timeline.size(BACKUP, gone)
     if held < needed:
         yield (
@@ -241,5 +201,10 @@ CHECKS: Sequence[Callable[[Evidence], Iterator[str]]] = (
     _sizes_as_expected,
     _hook_after_confirmation,
     _held_on_demand,
+    *changes.CHECKS,
+    *destruction.CHECKS,
+    *announcements.CHECKS,
+    *faults.CHECKS,
+    *hostile_nodes.CHECKS,
 )
 """Everything that is judged, in the order in which it is told."""

@@ -36,7 +36,15 @@ class Reader:
             self._refuse(path or "the file", raw, "a mapping")
         self._left = dict(raw)
 
-    def take(self, key: str, kind: type, default: Any = REQUIRED, *, least: float | None = None) -> Any:
+    def take(
+        self,
+        key: str,
+        kind: type,
+        default: Any = REQUIRED,
+        *,
+        least: float | None = None,
+        most: float | None = None,
+    ) -> Any:
         """Return the value of ``key``, or ``default`` where it is not given."""
         if key not in self._left:
             if default is REQUIRED:
@@ -47,6 +55,8 @@ class Reader:
             self.refuse(key, value, _EXPECTED[kind])
         if least is not None and value < least:
             self.refuse(key, value, f"at least {least:g}")
+        if most is not None and value > most:
+            self.refuse(key, value, f"at most {most:g}")
         return float(value) if kind is float else value
 
     def choice(self, key: str, choices: Mapping[str, Any], default: Any = REQUIRED) -> str:
@@ -55,6 +65,13 @@ class Reader:
         if value not in choices:
             self.refuse(key, value, f"one of {', '.join(sorted(choices))}")
         return str(value)
+
+    def texts(self, key: str) -> list[str]:
+        """Return the list of strings at ``key``, an empty one where it is not given."""
+        values: list[str] = self.take(key, list, [])
+        if not all(isinstance(value, str) for value in values):
+            self.refuse(key, values, "a list of strings")
+        return values
 
     def part(self, key: str) -> Reader:
         """Return a reader of the mapping at ``key``, of an empty one where it is not given."""

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import partial
 from typing import TYPE_CHECKING
 
-from spotkeeper_lab.timeline import BACKUP, SPOT, Holding, Life, Notice, Shape, Timeline, alive, first, last, serving
+from spotkeeper_lab import disturbances, rollouts
+from spotkeeper_lab.aftermath import Struck, strike, with_backup
+from spotkeeper_lab.timeline import (
+    BACKUP,
+    SPOT,
+    Holding,
+    Life,
+    Notice,
+    Shape,
+    Timeline,
+    first,
+)
 from spotkeeper_ledger.documents import INTERRUPTION, notice_id
 
 if TYPE_CHECKING:  # the local cloud takes seconds to import
@@ -43,8 +54,13 @@ class Record:
     shape: Shape
     started_at: float
     ended_at: float
+    reshaped: Sequence[tuple[float, Shape]] = ()
+    """See :class:`Timeline`."""
     moments: Sequence[Moment] = ()
     injected: Sequence[Injected] = ()
+    struck: Sequence[Struck] = ()
+    refused: Mapping[str, float] = field(default_factory=dict)
+    """Node to when it was refused to publish a checkpoint."""
     reported: Mapping[str, float] = field(default_factory=dict)
     """Node to its first report."""
     heard: Mapping[str, float] = field(default_factory=dict)
@@ -57,11 +73,19 @@ class Record:
     """Notice id to when the responder signalled it."""
     confirmed: Mapping[str, tuple[float, int | None]] = field(default_factory=dict)
     """Notice id to when its checkpoint was confirmed, and at which step (``None``: there was nothing to save)."""
+    heard_on_node: Mapping[str, float] = field(default_factory=dict)
+    """The same as ``heard`` as the nodes themselves know it, whether or not they could tell the ledger."""
+    confirmed_on_node: Mapping[str, tuple[float, int | None]] = field(default_factory=dict)
+    """The same as ``confirmed``, likewise."""
     taken: Sequence[Taken] = ()
     steps: Sequence[tuple[float, int]] = ()
     """When the job was seen to have done how many steps."""
     saved: Sequence[tuple[float, int]] = ()
     """When the job was seen to have published which step."""
+    forgeries: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """See :class:`Timeline`."""
+    heads: Sequence[int] = ()
+    """See :class:`Timeline`."""
     total: int | None = None
     resume_steps: Mapping[int, int] = field(default_factory=dict)
     """Generation to the step that it went on from."""
@@ -74,25 +98,45 @@ class Record:
     finished_at: float | None = None
 
 
+TAKEN_MOMENTS = ("reclaimed", "killed")
+"""Names of the moments at which a node was gone without having been asked."""
+
+
 def build(record: Record) -> Timeline:
     """Return the facts of a rehearsal."""
     lives = _lives(record)
     desired = {group: _desired(record, group) for group in (SPOT, BACKUP)}
     given = {notice_id(each.node, each.kind): each for each in record.injected}
+    faults = disturbances.faults(record.moments)
+    dark = disturbances.away(faults, record.ended_at)
+    record = _as_nodes_know(record, given, dark)
     ids = dict.fromkeys([*given, *record.kinds])
     confirmed = [(at, step) for at, step in record.confirmed.values() if step is not None]
-    notices = [_notice(record, each, given.get(each), lives, desired[BACKUP]) for each in ids]
+    notices = [_notice(record, each, given.get(each), lives, desired[BACKUP], dark) for each in ids]
     return Timeline(
         shape=record.shape,
         started_at=record.started_at,
         ended_at=record.ended_at,
+        reshaped=record.reshaped,
+        deploys=rollouts.deploys(record.moments),
         lives=lives,
         holdings=_holdings(record, lives),
         notices=sorted(notices, key=lambda notice: notice.at),
+        strikes=[
+            strike(each, record.refused.get(each.node), partial(_shape_at, record), lives, desired[BACKUP])
+            for each in record.struck
+        ],
         desired=desired,
-        refused=[(m.at, m.detail["group"]) for m in record.moments if m.what == "launch-refused"],
+        faults=faults,
+        repeated=disturbances.repeated(record.moments),
+        refused=disturbances.refused(record.moments),
+        blocked=disturbances.blocked(record.moments),
+        alarms=disturbances.alarms(record.moments),
+        announced=[(m.at, m.detail["subject"]) for m in record.moments if m.what == "announced"],
         steps=sorted([*record.steps, *confirmed]),
         saved=sorted({*record.saved, *confirmed}),
+        forgeries=record.forgeries,
+        heads=record.heads,
         total=record.total,
         calls=record.calls,
         full_speed_at=record.full_speed_at,
@@ -105,11 +149,13 @@ def _when(record: Record, what: str, node: str) -> float | None:
 
 
 def _lives(record: Record) -> list[Life]:
-    lives = []
+    lives, departures = [], rollouts.departures(record.moments)
     for moment in record.moments:
         if moment.what != "instance-launched" or moment.node is None:
             continue
-        reclaimed, terminated = (_when(record, what, moment.node) for what in ("reclaimed", "terminated"))
+        reclaimed, terminated = (
+            first(_when(record, what, moment.node) for what in ends) for ends in (TAKEN_MOMENTS, ("terminated",))
+        )
         lives.append(
             Life(
                 node=moment.node,
@@ -118,9 +164,17 @@ def _lives(record: Record) -> list[Life]:
                 serving_at=record.reported.get(moment.node),
                 ended_at=first([reclaimed, terminated]),
                 reclaimed=reclaimed is not None,
+                version=moment.detail.get("version", ""),
+                left=departures.get(moment.node),
+                hook=_hook(record, moment.node),
             )
         )
     return lives
+
+
+def _hook(record: Record, node: str) -> str:
+    done = [m for m in record.moments if m.what == "lifecycle-completed" and m.node == node]
+    return str(done[-1].detail.get("result", "")) if done else ""
 
 
 def _desired(record: Record, group: str) -> list[tuple[float, int]]:
@@ -148,11 +202,29 @@ def _holdings(record: Record, lives: Sequence[Life]) -> list[Holding]:
     return holdings
 
 
+def _as_nodes_know(record: Record, given: Mapping[str, Injected], dark: Sequence[tuple[float, float]]) -> Record:
+    """Add what nodes could not tell the ledger because it was away."""
+    cut_off = {
+        identity
+        for identity, each in given.items()
+        if any(each.at <= end and begin <= (each.deadline or each.at) for begin, end in dark)
+    }
+    heard = {identity: at for identity, at in record.heard_on_node.items() if identity in cut_off}
+    confirmed = {identity: said for identity, said in record.confirmed_on_node.items() if identity in cut_off}
+    return replace(record, heard={**heard, **record.heard}, confirmed={**confirmed, **record.confirmed})
+
+
 def _notice(
-    record: Record, identity: str, given: Injected | None, lives: Sequence[Life], backup: Sequence[tuple[float, int]]
+    record: Record,
+    identity: str,
+    given: Injected | None,
+    lives: Sequence[Life],
+    backup: Sequence[tuple[float, int]],
+    dark: Sequence[tuple[float, float]],
 ) -> Notice:
     node = identity.rpartition(":")[0]
-    signalled, heard = record.signalled.get(identity), record.heard.get(identity)
+    commands = [moment.at for moment in record.moments if _commands(moment, identity)]
+    signalled, heard = first([record.signalled.get(identity), *commands]), record.heard.get(identity)
     at = given.at if given else first([signalled, heard]) or record.ended_at
     confirmed_at, confirmed_step = record.confirmed.get(identity, (None, None))
     life = next((life for life in lives if life.node == node), None)
@@ -167,13 +239,20 @@ def _notice(
         step=given.step if given else None,
         heard_at=heard,
         signalled_at=signalled,
-        commands=sum(_commands(moment, identity) for moment in record.moments),
+        commands=disturbances.remembered(commands, dark),
+        first_command_at=first(commands),
         confirmed_at=confirmed_at,
         confirmed_step=confirmed_step,
         hook_completed_at=_when(record, "lifecycle-completed", node),
         gone_at=life.ended_at if life else None,
     )
-    return _with_backup(notice, record.shape, lives, backup) if given and given.kind == INTERRUPTION else notice
+    if not given or given.kind != INTERRUPTION:
+        return notice
+    return with_backup(notice, partial(_shape_at, record), lives, backup)
+
+
+def _shape_at(record: Record, at: float) -> Shape:
+    return next((shape for since, shape in reversed(record.reshaped) if since <= at), record.shape)
 
 
 def _holds(record: Record, node: str, at: float) -> bool:
@@ -186,30 +265,3 @@ def _commands(moment: Moment, identity: str) -> bool:
     if moment.what != "ssm-delivered" or moment.node is None or moment.node not in moment.detail["nodes"].split(","):
         return False
     return notice_id(moment.node, moment.detail["kind"]) == identity
-
-
-def _with_backup(notice: Notice, shape: Shape, lives: Sequence[Life], backup: Sequence[tuple[float, int]]) -> Notice:
-    """Add when on-demand was requested after the notice, when it served, and when spot was back and all of it gone."""
-    sizes = [(last(backup, notice.at) or 0, notice.at), *((size, at) for at, size in backup if at > notice.at)]
-    requested = first(at for (before, _), (after, at) in pairwise(sizes) if after > before)
-    if requested is None:
-        return notice
-    bought = [life for life in lives if life.group == BACKUP and life.launched_at >= notice.at]
-    ends = [
-        at
-        for at in (*(life.ended_at for life in bought), *(at for at, _ in backup))
-        if at is not None and at > requested
-    ]
-    back = [
-        at
-        for at in ends
-        if alive(lives, BACKUP, at) <= shape.base
-        and (last(backup, at) or 0) <= shape.base
-        and serving(lives, SPOT, at) >= shape.spot_target
-    ]
-    return replace(
-        notice,
-        backup_requested_at=requested,
-        backup_serving_at=first(life.serving_at for life in bought),
-        returned_at=first(back),
-    )

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spotkeeper_lab import collection, deployment, jobs, report
+from spotkeeper_lab import deployment, jobs, report
 from spotkeeper_lab.actions import Actions
+from spotkeeper_lab.changes import Changes
+from spotkeeper_lab.evidence import Evidence
 from spotkeeper_lab.live import View
 from spotkeeper_lab.local_aws import EventLog, LocalAws, Timing
 from spotkeeper_lab.observe import Observer
-from spotkeeper_lab.proof import Evidence
 from spotkeeper_lab.recording import build
-from spotkeeper_lab.scenario import Scenario, Step
+from spotkeeper_lab.scenario import Scenario
 from spotkeeper_lab.situation import CONDITIONS, Situation
+from spotkeeper_lab.steps import Step
 from spotkeeper_lab.timeline import Timeline
 
 LOOK_SECONDS = 0.25
@@ -29,6 +31,7 @@ FAILURES = {
     "node-failed": "the agent of {node} failed: {detail}",
     "function-failed": "the responder failed: {detail}",
     "local-cloud-failed": "the local cloud failed: {detail}",
+    "deploy-failed": "a deploy failed: {detail}",
 }
 """Moments that are a broken promise by themselves."""
 
@@ -78,9 +81,14 @@ class Rehearsal:
             timing = Timing(notice_seconds=self._scenario.durations.notice_seconds, **self._scenario.durations.cloud)
             local = LocalAws(self._work_dir / "aws", timing, events=events)
             closing.callback(local.close)  # what failed in it is told in the report
-            observer = self._deploy(local)
-            self._play(local, observer)
+            local.market.set_capacity(self._scenario.market.capacity, self._scenario.market.why)
+            stack = deployment.Stack(local, self._scenario, self._job.command)
+            observer = self._deploy(local, stack)
+            changes = Changes(stack, events)
+            closing.callback(changes.close)
+            self._play(local, observer, changes)
             timeline, calls = build(observer.record()), local.calls.snapshot()
+            gone_on = self._go_on(local, timeline) if self._job.trains and timeline.destroyed else None
             if compared:
                 with contextlib.suppress(subprocess.TimeoutExpired):  # then there is no digest, which is told
                     compared.wait(UNINTERRUPTED_SECONDS)
@@ -88,23 +96,32 @@ class Rehearsal:
             timeline=timeline,
             expect=self._scenario.expect,
             trains=self._job.trains,
-            digest=jobs.result(self._job.result_file).get("digest"),
+            digest=gone_on.digest if gone_on else jobs.result(self._job.result_file).get("digest"),
             uninterrupted_digest=jobs.result(self._work_dir / "uninterrupted.json").get("digest"),
+            steps_unsaved=jobs.steps_unsaved(self._scenario.trainer, self._scenario.durations.step_seconds),
+            on_destroy=self._scenario.on_destroy,
+            resumed_step=gone_on.resume_step if gone_on else None,
+            unnoticed_seconds=self._scenario.durations.unnoticed_seconds,
             missed=[*self._missed, *_failures(events)],
         )
         return Outcome(report.build(self._scenario, evidence, calls), timeline)
 
-    def _deploy(self, local: LocalAws) -> Observer:
+    def _deploy(self, local: LocalAws, stack: deployment.Stack) -> Observer:
         self._view.say("Creating the stack: the real program, on a local AWS.")
-        with collection.paused():
-            deployed = deployment.deploy(local, self._scenario, self._job.command)
+        deployed = stack.create()
         if self._responder:
             local.deploy_function()
         epochs = self._scenario.trainer.epochs if self._job.trains else None
         return Observer(local, deployed.bucket, deployed.fleet, deployed.shape, epochs)
 
-    def _play(self, local: LocalAws, observer: Observer) -> None:
-        actions = Actions(local, observer, self._scenario.durations.notice_seconds, self._job.finish_file)
+    def _go_on(self, local: LocalAws, timeline: Timeline) -> jobs.GoneOn:
+        """Let the training of a destroyed fleet come to its end after all, from what the fleet has left."""
+        generation = max((each.generation for each in timeline.holdings), default=0) + 1
+        where = local.environment("lab")
+        return jobs.go_on(self._scenario.trainer, deployment.CHECKPOINT_URI, generation, self._work_dir, where)
+
+    def _play(self, local: LocalAws, observer: Observer, changes: Changes) -> None:
+        actions = Actions(local, observer, self._scenario.durations.notice_seconds, self._job.finish_file, changes)
         for number, step in enumerate(self._scenario.steps, 1):
             now = self._wait(local, observer, step, number)
             if now is None:

@@ -6,12 +6,14 @@ same numbers as fractions of the notice, so that a rehearsal with short duration
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from spotkeeper_lab.proof import Evidence, broken_promises, steps_lost
+from spotkeeper_lab.evidence import Evidence, lost_between, next_holding, steps_lost
+from spotkeeper_lab.proof import broken_promises
 from spotkeeper_lab.scenario import Scenario
-from spotkeeper_lab.timeline import BACKUP, SPOT, Notice, Timeline, last
+from spotkeeper_lab.timeline import BACKUP, SPOT, Deploy, Fault, Life, Notice, Strike, Timeline, last
 
 MEASURED: Mapping[str, str] = {
     "agent_heard_s": "heard_at",
@@ -47,6 +49,16 @@ def build(
         "ok": not broken,
         "broken_promises": broken,
         "interruptions": [_interruption(notice, timeline, notice_seconds) for notice in timeline.interruptions],
+        "strikes": [_strike(strike, timeline) for strike in timeline.strikes],
+        "faults": [_fault(fault, timeline) for fault in timeline.faults],
+        "launches_failed": dict(Counter(why for _, why in timeline.blocked)),
+        "alarms": [
+            {"name": alarm.name, "rang_s": _since(timeline.started_at, alarm.at), "reason": alarm.reason}
+            for alarm in timeline.alarms
+        ],
+        "forgeries": {sort: dict(outcomes) for sort, outcomes in timeline.forgeries.items()},
+        "deploys": [_deploy(deploy, timeline) for deploy in timeline.deploys],
+        "lives": [_life(life, timeline) for life in timeline.lives],
         "training": _training(evidence) if evidence.trains else None,
         "capacity": {
             "spot_node_s": _node_seconds(timeline, SPOT),
@@ -78,6 +90,59 @@ def _interruption(notice: Notice, timeline: Timeline, notice_seconds: float) -> 
     }
 
 
+def _strike(strike: Strike, timeline: Timeline) -> dict[str, Any]:
+    after = next_holding(timeline, strike.at) if strike.held_job else None
+    before = [each for each in timeline.runs if each.node == strike.node and each.start < strike.at]
+    return {
+        "node": strike.node,
+        "how": strike.how,
+        "held_job": strike.held_job,
+        "started_s": _since(timeline.started_at, strike.at),
+        "step": strike.step,
+        "published_step": last(timeline.saved, strike.at) if strike.held_job else None,
+        "taken_over_s": _since(strike.at, after.start if after else None),
+        "steps_lost": lost_between(before[-1], after) if before and after else None,
+        "backup_requested_s": _since(strike.at, strike.backup_requested_at),
+        "backup_serving_s": _since(strike.at, strike.backup_serving_at),
+        "publish_refused_s": _since(strike.at, strike.refused_at),
+        "woken_s": _since(strike.at, strike.until),
+        "gone_s": _since(strike.at, strike.gone_at),
+        "returned_to_spot_s": _since(strike.at, strike.returned_at),
+    }
+
+
+def _fault(fault: Fault, timeline: Timeline) -> dict[str, Any]:
+    return {
+        **fault.detail,
+        "kind": fault.kind,
+        "from_s": _since(timeline.started_at, fault.began_at),
+        "to_s": _since(timeline.started_at, fault.ended_at),
+    }
+
+
+def _deploy(deploy: Deploy, timeline: Timeline) -> dict[str, Any]:
+    return {
+        "change": deploy.change,
+        "started_s": _since(timeline.started_at, deploy.began_at),
+        "took_s": _since(deploy.began_at, deploy.ended_at),
+        "changed": list(deploy.changed),
+        "deleted": list(deploy.deleted),
+        "left": list(deploy.left),
+    }
+
+
+def _life(life: Life, timeline: Timeline) -> dict[str, Any]:
+    return {
+        "node": life.node,
+        "group": life.group,
+        "version": life.version,
+        "launched_s": _since(timeline.started_at, life.launched_at),
+        "serving_s": _since(timeline.started_at, life.serving_at),
+        "ended_s": _since(timeline.started_at, life.ended_at),
+        "ended_by": "taken" if life.reclaimed else life.left.why if life.left else None,
+    }
+
+
 def _since(start: float, at: float | None) -> float | None:
     return None if at is None else round(at - start, 3)
 
@@ -85,7 +150,7 @@ def _since(start: float, at: float | None) -> float | None:
 def _training(evidence: Evidence) -> dict[str, Any]:
     timeline = evidence.timeline
     moves = timeline.runs[1:]
-    held = next((notice for notice in timeline.interruptions if notice.held_job), None)
+    held = next((blow for blow in timeline.blows if blow.held_job), None)
     went_on = next((each for each in moves if held and each.start >= held.at), None)
     return {
         "steps": timeline.total if timeline.finished_at is not None else last(timeline.steps, timeline.ended_at),
@@ -94,6 +159,7 @@ def _training(evidence: Evidence) -> dict[str, Any]:
         "resumed": went_on is not None and bool(went_on.resume_step),
         "resumed_on": went_on.node if went_on else None,
         "resume_step": went_on.resume_step if went_on else None,
+        "resume_step_after_destruction": evidence.resumed_step,
         "digest": evidence.digest,
         "uninterrupted_digest": evidence.uninterrupted_digest,
         "moves": [

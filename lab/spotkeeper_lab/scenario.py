@@ -8,6 +8,7 @@ A scenario is a YAML file; the ones that come with Spotkeeper lie in ``scenarios
     fleet: {policy: mirror}              # inputs of the stack, by the names of its config keys
     trainer: {epochs: 20}               # settings of the digits trainer
     durations: {notice_seconds: 8}       # any of `spotkeeper_lab.durations.SHORT`
+    market: {capacity: 3, why: quota}    # what there is of spot when the fleet is made, default any number
     steps:
       - when: training-mid-epoch         # default: now
         within: 60                       # seconds that it may take at most, by default plenty
@@ -31,50 +32,10 @@ import yaml
 
 from spotkeeper_lab.durations import SHORT, Durations
 from spotkeeper_lab.reading import Reader, ScenarioError
-from spotkeeper_lab.situation import CONDITIONS, TARGETS
+from spotkeeper_lab.steps import REFUSALS, Step, read_fleet, read_step
 
 DEFAULT = "one-interruption"
 """The scenario that is played where none is named."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that a scenario does, once its condition holds."""
-
-    do: str
-    """One of :data:`ACTIONS`."""
-    when: str = "now"
-    """One of :data:`spotkeeper_lab.situation.CONDITIONS`."""
-    after: float = 0.0
-    """Seconds to wait once the condition holds."""
-    within: float | None = None
-    """Seconds that the condition may take at most; by default what :attr:`Durations.patience_seconds` says."""
-    target: str = "holder"
-    """``interrupt``, ``rebalance``: one of :data:`spotkeeper_lab.situation.TARGETS`."""
-    warn: bool = True
-    """``interrupt``, ``rebalance``: whether the cloud's event is sent; the node's own metadata always says it."""
-    capacity: int = 0
-    """``drought``: how many spot nodes may run in all from now on. Those that run stay."""
-    sort: str = "foreign"
-    """``send-events``: ``foreign`` (of instances that are nobody's) or ``malformed``."""
-    count: int = 1
-    """``send-events``: how many."""
-
-
-_TARGETED = frozenset({"target", "warn"})
-ACTIONS: Mapping[str, tuple[str, frozenset[str]]] = {
-    "interrupt": ("take nodes back after the notice, as the spot market does", _TARGETED),
-    "rebalance": ("recommend to rebalance nodes, which then stay", _TARGETED),
-    "drought": ("refuse spot launches beyond `capacity` nodes", frozenset({"capacity"})),
-    "restore": ("launch spot again without limit", frozenset()),
-    "drop-warnings": ("lose every warning that the cloud sends from now on; nodes still see theirs", frozenset()),
-    "duplicate": ("deliver every event of the cloud several times from now on", frozenset()),
-    "shuffle": ("deliver events of the cloud late and out of order from now on", frozenset()),
-    "send-events": ("send `count` events that mean nothing to the fleet", frozenset({"sort", "count"})),
-    "finish": ("let the training run to its end at full speed", frozenset()),
-    "wait": ("nothing but wait for the condition", frozenset()),
-}
-"""What a step can do: name to explanation and the settings it takes besides ``when`` and ``after``."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +61,18 @@ class Expectations:
     """The job has run on an on-demand node, and went on from its checkpoint on a spot node after that."""
     released: bool = False
     """After the job's end both groups went to zero."""
+    alarms: tuple[str, ...] = ()
+    """The alarms that ring, each by the last part of its name; no other may."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """The spot market when the fleet is made."""
+
+    capacity: int | None = None
+    """How many spot nodes may run in all; by default any number."""
+    why: str = "capacity"
+    """Why no more: one of :data:`REFUSALS`."""
 
 
 @dataclass(frozen=True)
@@ -113,38 +86,15 @@ class Scenario:
     fleet: Mapping[str, Any] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)
     durations: Durations = SHORT
+    market: Market = field(default_factory=Market)
     expect: Expectations = field(default_factory=Expectations)
 
 
-_FLEET_KEYS: Mapping[str, type] = {
-    "onDemandBase": int,
-    "onDemandMax": int,
-    "policy": str,
-    "policyWaitSeconds": float,
-    "onRebalance": str,
-    "gang": str,
-}
-
-
-def _step(reader: Reader) -> Step:
-    do = reader.choice("do", ACTIONS)
-    takes = ACTIONS[do][1]
-    values: dict[str, Any] = {
-        "do": do,
-        "when": reader.choice("when", CONDITIONS, "now"),
-        "after": reader.take("after", float, 0.0, least=0),
-        "within": reader.take("within", float, None, least=0),
-    }
-    if "target" in takes:
-        values["target"] = reader.choice("target", TARGETS, "holder")
-        values["warn"] = reader.take("warn", bool, True)
-    if "capacity" in takes:
-        values["capacity"] = reader.take("capacity", int, 0, least=0)
-    if "sort" in takes:
-        values["sort"] = reader.choice("sort", {"foreign": None, "malformed": None}, "foreign")
-        values["count"] = reader.take("count", int, 1, least=1)
-    reader.finish(", ".join(["do", "when", "within", "after", *sorted(takes)]))
-    return Step(**values)
+    @property
+    def on_destroy(self) -> str:
+        """What the fleet is asked to do when it is destroyed: the last that was deployed."""
+        configured = [self.fleet, *(step.config for step in self.steps)]
+        return str(["checkpoint", *(each["onDestroy"] for each in configured if "onDestroy" in each)][-1])
 
 
 def _durations(reader: Reader) -> Durations:
@@ -156,23 +106,26 @@ def _durations(reader: Reader) -> Durations:
     return Durations(fleet, cloud, step_seconds)
 
 
+def _market(reader: Reader) -> Market:
+    market = Market(reader.take("capacity", int, None, least=0), reader.choice("why", REFUSALS, "capacity"))
+    reader.finish("capacity, why")
+    return market
+
+
 def _settings(reader: Reader, kind: type) -> Any:
     """Read an object whose keys are the fields of the dataclass ``kind``, all of which have defaults."""
     values = {}
     for item in fields(kind):
         default = item.default
+        if isinstance(default, tuple):
+            values[item.name] = tuple(reader.texts(item.name))
+            continue
         least = (
             None if isinstance(default, bool) else 0 if item.name == "seed" else 1 if isinstance(default, int) else 0
         )
         values[item.name] = reader.take(item.name, type(default), default, least=least)
     reader.finish(", ".join(item.name for item in fields(kind)))
     return kind(**values)
-
-
-def _fleet(reader: Reader) -> dict[str, Any]:
-    values = {key: reader.take(key, kind, None) for key, kind in _FLEET_KEYS.items()}
-    reader.finish(", ".join(_FLEET_KEYS))
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def parse(content: str, source: str) -> Scenario:
@@ -191,13 +144,14 @@ def parse(content: str, source: str) -> Scenario:
         name=top.take("name", str, Path(source).stem),
         description=" ".join(top.take("description", str).split()),
         nodes=top.take("nodes", int, 4, least=1),
-        fleet=_fleet(top.part("fleet")),
+        fleet=read_fleet(top.part("fleet")),
         trainer=_settings(top.part("trainer"), Trainer),
         durations=_durations(top.part("durations")),
-        steps=tuple(_step(Reader(source, f"steps[{n}]", step)) for n, step in enumerate(steps)),
+        market=_market(top.part("market")),
+        steps=tuple(read_step(Reader(source, f"steps[{n}]", step)) for n, step in enumerate(steps)),
         expect=_settings(top.part("expect"), Expectations),
     )
-    top.finish("name, description, nodes, fleet, trainer, durations, steps, expect")
+    top.finish("name, description, nodes, fleet, trainer, durations, market, steps, expect")
     if not scenario.steps:
         top.refuse("steps", [], "at least one step")
     return scenario

@@ -18,7 +18,10 @@ class NodeState:
     """``spot`` or ``backup``."""
     launched_at: float
     serving: bool
-    """Whether its agent has reported."""
+    """Whether its agent has reported, and is not frozen."""
+    frozen: bool = False
+    version: str = ""
+    """Version of the launch template that it started from."""
     leaving: bool = False
     """Whether it was told that it will go: interrupted by the scenario, or drained by the responder."""
     notice: str = ""
@@ -43,6 +46,8 @@ class Situation:
     step: int | None = None
     total: int | None = None
     published_step: int | None = None
+    published_generation: int | None = None
+    """The generation that has published the newest checkpoint that was seen."""
     first_step: int | None = None
     """The first step seen of the current generation."""
     steps_per_epoch: int = 1
@@ -50,14 +55,28 @@ class Situation:
     """Whether the job counts steps; one that does not counts as advancing as soon as it is held."""
     interrupted: frozenset[str] = frozenset()
     """Nodes that the scenario has interrupted so far."""
+    lost: frozenset[str] = frozenset()
+    """Nodes that the scenario has killed or frozen so far, those that it has woken included."""
     noticed: frozenset[str] = frozenset()
     """Nodes that the scenario has interrupted, or recommended to rebalance."""
     signalled: frozenset[str] = frozenset()
     """Nodes that the responder has signalled."""
     confirmed: frozenset[str] = frozenset()
     """Nodes that have confirmed a whole checkpoint, or that there is nothing to save."""
+    refused: frozenset[str] = frozenset()
+    """Frozen nodes whose training has been refused to publish a checkpoint."""
+    forged: bool = False
+    """Whether a hostile node has written all that it was to write."""
     backup_launched: int = 0
     """On-demand nodes launched so far, base included."""
+    version: str = ""
+    """Version of the launch template that the fleet is to run."""
+    deploying: bool = False
+    """Whether a deploy, or the destruction of the fleet, is under way."""
+    alarms: frozenset[str] = frozenset()
+    """Names of the alarms that have rung so far."""
+    faults: int = 0
+    """How many things the scenario has broken that are broken still."""
 
     def running(self, group: str) -> list[NodeState]:
         """The running nodes of one group, oldest first."""
@@ -66,6 +85,15 @@ class Situation:
     def serving(self, group: str) -> list[NodeState]:
         """Those of a group that have reported and are not about to go."""
         return [n for n in self.running(group) if n.serving and not n.leaving]
+
+    def rang(self, alarm: str) -> bool:
+        """Whether the alarm with that last part of its name has rung."""
+        return any(name.endswith(f"-{alarm}") for name in self.alarms)
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """Nodes that the scenario has taken from the fleet, in whatever way."""
+        return self.interrupted | self.lost
 
     @property
     def held(self) -> bool:
@@ -82,6 +110,11 @@ class Situation:
 
 def _fleet_serving(now: Situation) -> bool:
     return len(now.serving("spot")) >= now.spot_target and len(now.serving("backup")) >= now.base
+
+
+def _at_size(now: Situation) -> bool:
+    wanted = (("spot", now.spot_target), ("backup", now.base))
+    return all(len(now.running(group)) == len(now.serving(group)) == size for group, size in wanted)
 
 
 def _mid_epoch(now: Situation) -> bool:
@@ -102,8 +135,16 @@ def _returned(now: Situation) -> bool:
 
 CONDITIONS: Mapping[str, tuple[str, Callable[[Situation], bool]]] = {
     "now": ("at once, when the step before is done", lambda _: True),
+    "faults-over": ("nothing that the scenario broke for a while is broken any more", lambda now: not now.faults),
     "fleet-serving": ("every node that the fleet should have has reported", _fleet_serving),
+    "at-size": ("exactly the nodes that the fleet should have run, and each has reported", _at_size),
+    "deployed": ("every deploy that was begun, or the destruction, is through", lambda now: not now.deploying),
+    "up-to-date": (
+        "the fleet is at its size, and every node started from the version that it is to run",
+        lambda now: _at_size(now) and all(node.version == now.version for node in now.nodes),
+    ),
     "training": ("the job has made a step on its present node", lambda now: now.advanced),
+    "mid-epoch": ("the job is well within an epoch", _mid_epoch),
     "training-mid-epoch": (
         "the whole fleet serves, and the job is well within an epoch",
         lambda now: _fleet_serving(now) and _mid_epoch(now),
@@ -122,13 +163,22 @@ CONDITIONS: Mapping[str, tuple[str, Callable[[Situation], bool]]] = {
     ),
     "backup-serving": ("all on-demand nodes that were asked for above the base serve", _backup_serving),
     "training-resumed": (
-        "the job has made a step on a node that was not interrupted",
-        lambda now: bool(now.interrupted) and now.holder not in now.interrupted and now.advanced,
+        "the job has made a step on a node that was not interrupted, killed or frozen",
+        lambda now: bool(now.taken) and now.holder not in now.taken and now.advanced,
     ),
     "training-on-demand": (
         "the job has made a step on an on-demand node",
         lambda now: now.advanced and now.holder in {n.node for n in now.running("backup")},
     ),
+    "checkpoint-published": (
+        "the job has published a checkpoint on its present node",
+        lambda now: now.held and now.published_generation == now.generation,
+    ),
+    "publish-refused": (
+        "a node that was frozen has tried to publish a checkpoint, and was refused",
+        lambda now: bool(now.refused),
+    ),
+    "forged": ("a hostile node has written all that it was to write", lambda now: now.forged),
     "reclaimed": (
         "every node that was interrupted is gone",
         lambda now: bool(now.interrupted) and not now.interrupted & {n.node for n in now.nodes},
@@ -136,6 +186,11 @@ CONDITIONS: Mapping[str, tuple[str, Callable[[Situation], bool]]] = {
     "returned-to-spot": (
         "on-demand nodes were bought, are gone down to the base again, and spot is at strength",
         _returned,
+    ),
+    "quota-alarm": ("the alarm about launches that fail for a quota has rung", lambda now: now.rang("quota")),
+    "configuration-alarm": (
+        "the alarm about launches that fail for their configuration has rung",
+        lambda now: now.rang("configuration"),
     ),
     "job-finished": ("the job has finished", lambda now: now.job_state == "finished"),
     "released": (
@@ -158,6 +213,7 @@ TARGETS: Mapping[str, tuple[str, Callable[[Situation], Iterable[NodeState]]]] = 
         "the oldest spot node that the job does not run on",
         lambda now: [n for n in now.serving("spot") if n.node != now.holder][:1],
     ),
+    "frozen": ("every node that stands still", lambda now: [n for n in now.nodes if n.frozen]),
     "half": ("half of the spot nodes, rounded up, the job's node among them if it is spot", _half),
     "all": ("every spot node", lambda now: now.running("spot")),
 }

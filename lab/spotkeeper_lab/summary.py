@@ -23,6 +23,21 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
 """Measurement of an interruption to the head of its column and what that means."""
 
 
+FOLLOWED: Mapping[str, str] = {
+    "taken_over_s": "job taken over",
+    "backup_requested_s": "on-demand asked for",
+    "publish_refused_s": "its checkpoint refused",
+    "woken_s": "woken",
+    "gone_s": "gone",
+    "returned_to_spot_s": "back on spot",
+}
+"""Measurement of a node that was struck without a notice to what it means."""
+
+
+FARES: Mapping[str, str] = {"calls": "made", "refused": "refused", "hung": "left without an answer"}
+"""How calls fared that met a fault, in words."""
+
+
 def headline(report: Mapping[str, Any]) -> str:
     """Return the most important numbers of a report in one line."""
     parts = [f"notice {report['durations']['notice_seconds']:g} s"]
@@ -45,7 +60,16 @@ def headline(report: Mapping[str, Any]) -> str:
 
 def summary(report: Mapping[str, Any]) -> RenderableType:
     """Return what a reader wants to know at the end, for a console."""
-    parts: list[RenderableType] = [Text(), _verdict(report), _interruptions(report)]
+    parts: list[RenderableType] = [Text(), _verdict(report)]
+    if report["interruptions"]:
+        parts.append(_interruptions(report))
+    parts += [Text(_strike(each)) for each in report["strikes"]]
+    if report["forgeries"]:
+        parts.append(Text(_forgeries(report["forgeries"])))
+    parts += [Text(_fault(each)) for each in report["faults"]]
+    if report["launches_failed"]:
+        parts.append(Text(f"Launches failed: {_counted(report['launches_failed'])}."))
+    parts += [Text(_alarm(each)) for each in report["alarms"]]
     training = report["training"]
     if training:
         parts.append(Text(_training(training)))
@@ -84,6 +108,43 @@ def _interruptions(report: Mapping[str, Any]) -> Table:
         node = short(each["node"]) + (" *" if each["held_job"] else "")
         table.add_row(node, each["kind"], *("-" if each[name] is None else f"{each[name]:.1f}" for name in COLUMNS))
     return table
+
+
+def _strike(strike: Mapping[str, Any]) -> str:
+    """Say what became of a node that was struck without a notice, and how many seconds after that."""
+    node = short(strike["node"]) + (" *" if strike["held_job"] else "")
+    said = f"{node} was {strike['how']} {strike['started_s']:.1f} s after the start"
+    followed = [f"{words} after {strike[name]:.1f} s" for name, words in FOLLOWED.items() if strike[name] is not None]
+    if strike["steps_lost"] is not None:
+        followed.append(f"{strike['steps_lost']} steps since its last checkpoint done again")
+    return f"{said}: {', '.join(followed) or 'nothing came of it'}."
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    """Say what was broken, from when to when, and what came of it."""
+    until = "the end" if fault["to_s"] is None else f"{fault['to_s']:.1f} s"
+    said = f"{fault['kind'].capitalize()} from {fault['from_s']:.1f} s to {until}"
+    fares = [f"{_counted(fault[fare])} calls {words}" for fare, words in FARES.items() if fault.get(fare)]
+    if fault.get("instead_of"):
+        fares.append(f"the function died instead of calling {fault['instead_of']}")
+    return f"{said}: {', '.join(fares) or 'nothing came of it'}."
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return " and ".join(f"{number} ({name})" for name, number in counts.items())
+
+
+def _alarm(alarm: Mapping[str, Any]) -> str:
+    return f"Rang after {alarm['rang_s']:.1f} s: {alarm['name']} ({alarm['reason']})."
+
+
+def _forgeries(forgeries: Mapping[str, Mapping[str, int]]) -> str:
+    told = [f"{sum(outcomes.values())} {sort}" for sort, outcomes in forgeries.items()]
+    total = {each: sum(outcomes[each] for outcomes in forgeries.values()) for each in ("written", "refused")}
+    return (
+        f"A hostile node tried to write {', '.join(told)} documents: {total['refused']} were refused by the cloud, "
+        f"{total['written']} were written and ignored."
+    )
 
 
 def _training(training: Mapping[str, Any]) -> str:

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 SPOT, BACKUP = "spot", "backup"
+KILLED, FROZEN, HOSTILE = "killed", "frozen", "hostile"
+"""What a scenario does to a node without any notice of it."""
+DEPLOY, DESTROY = "deploy", "destroy"
+"""What a scenario does to the stack."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,17 @@ class Shape:
     maximum: int
     steps_per_epoch: int = 1
     policy: str = "mirror"
+    version: str = ""
+    """Version of the launch template that nodes are to start from."""
+    on_update: str = "next-run"
+
+
+@dataclass(frozen=True)
+class Departure:
+    """When a node began to leave its group, and why: one of the ``NAMED``, ``CHOSEN`` … of the local cloud's groups."""
+
+    at: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,13 @@ class Life:
     """Its first report."""
     ended_at: float | None = None
     reclaimed: bool = False
+    """Whether the cloud took it: after a notice, or by its failure."""
+    version: str = ""
+    """Version of the launch template that it started from."""
+    left: Departure | None = None
+    """How it began to leave its group; ``None`` for one that was taken, or stayed."""
+    hook: str = ""
+    """How its terminate hook was completed: ``CONTINUE``, with ``(timeout)`` if by nobody; empty if it was not."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +87,11 @@ class Notice:
     step: int | None = None
     heard_at: float | None = None
     signalled_at: float | None = None
+    """When the responder remembered that it had signalled, or its command was there, whichever came first."""
     commands: int = 0
-    """How many times a command for this notice was delivered to the node."""
+    """How many times a command for this notice was delivered to the node; while the ledger is away, which could not
+    remember any, none is counted."""
+    first_command_at: float | None = None
     confirmed_at: float | None = None
     confirmed_step: int | None = None
     hook_completed_at: float | None = None
@@ -76,21 +102,101 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Strike:
+    """A node that could not be counted on from some moment on, of which no notice told; ``None`` for what never was."""
+
+    node: str
+    how: str
+    """``killed``, ``frozen`` or ``hostile``."""
+    group: str
+    at: float
+    held_job: bool = False
+    step: int | None = None
+    """Steps that the job was last seen to have done then; ``None`` for other nodes and jobs that count none."""
+    until: float | None = None
+    """When it worked again: what was frozen may be woken."""
+    refused_at: float | None = None
+    """When it was refused to publish a checkpoint, because another node had the job."""
+    gone_at: float | None = None
+    backup_requested_at: float | None = None
+    backup_serving_at: float | None = None
+    returned_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something of the cloud that the scenario broke, for a while."""
+
+    kind: str
+    """``crash``, ``throttle``, ``dark`` or ``refuse``."""
+    began_at: float
+    ended_at: float | None = None
+    """``None``: it lasted to the end, or a crash never came about."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for, and what came of it; the names depend on ``kind``."""
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """A change of the whole stack by Pulumi."""
+
+    change: str
+    """:data:`DEPLOY`, or :data:`DESTROY` of the fleet."""
+    began_at: float
+    ended_at: float | None = None
+    """``None``: it lasted to the end."""
+    changed: Sequence[str] = ()
+    """Types of the resources that it changed, in order."""
+    deleted: Sequence[str] = ()
+    """Types of the resources that it deleted, in order."""
+    left: Sequence[str] = ()
+    """What of a destroyed fleet was left that should not be, in words."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm of the stack's that rang."""
+
+    at: float
+    name: str
+    reason: str
+    """What of which metric compared how with its threshold."""
+    meaning: str
+    """What whoever is called reads."""
+
+
+@dataclass(frozen=True)
 class Timeline:
     """The facts of one rehearsal."""
 
     shape: Shape
     started_at: float
     ended_at: float
+    reshaped: Sequence[tuple[float, Shape]] = ()
+    """Since when the fleet was asked to be something else, in order; :attr:`shape` is what it was asked to be first."""
+    deploys: Sequence[Deploy] = ()
     lives: Sequence[Life] = ()
     holdings: Sequence[Holding] = ()
     notices: Sequence[Notice] = ()
+    strikes: Sequence[Strike] = ()
     desired: Mapping[str, Sequence[tuple[float, int]]] = field(default_factory=lambda: {SPOT: (), BACKUP: ()})
     """Group to its sizes: since when which one was asked for."""
     refused: Sequence[tuple[float, str]] = ()
-    """When which group was refused a launch."""
+    """When which group was refused a launch for lack of capacity."""
+    blocked: Sequence[tuple[float, str]] = ()
+    """When a launch failed for what other reason."""
+    alarms: Sequence[Alarm] = ()
+    announced: Sequence[tuple[float, str]] = ()
+    """When people were told what: subjects."""
+    faults: Sequence[Fault] = ()
+    repeated: Sequence[float] = ()
+    """When the function had handled messages that were delivered to it before."""
     steps: Sequence[tuple[float, int]] = ()
     saved: Sequence[tuple[float, int]] = ()
+    forgeries: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What a hostile node has tried to write: sort to outcome (``written``, ``refused``) to how often."""
+    heads: Sequence[int] = ()
+    """The generations that the checkpoints' head was at, one for each time it was written."""
     total: int | None = None
     calls: Sequence[tuple[float, int]] = ()
     full_speed_at: float | None = None
@@ -109,6 +215,25 @@ class Timeline:
     def interruptions(self) -> list[Notice]:
         """The notices that the scenario gave, rebalance recommendations included."""
         return [notice for notice in self.notices if notice.injected]
+
+    @property
+    def blows(self) -> list[Notice | Strike]:
+        """All that the scenario did to nodes, with a notice or without."""
+        return [*self.interruptions, *self.strikes]
+
+    @property
+    def losses(self) -> list[Strike]:
+        """The nodes that were killed or frozen."""
+        return [strike for strike in self.strikes if strike.how in (KILLED, FROZEN)]
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether the fleet was destroyed, or was to be."""
+        return any(deploy.change == DESTROY for deploy in self.deploys)
+
+    def shape_at(self, at: float) -> Shape:
+        """What the fleet was asked to be at a time."""
+        return next((shape for since, shape in reversed(self.reshaped) if since <= at), self.shape)
 
     def size(self, group: str, at: float) -> int:
         """How many nodes were asked for in ``group`` at a time."""

@@ -29,6 +29,11 @@ def resume_steps(nodes: Iterable[Iterable[dict[str, Any]]]) -> dict[int, int]:
     return {event["generation"]: event["resume_step"] for event in reversed(starts)}
 
 
+def refused_at(events: Iterable[dict[str, Any]]) -> float | None:
+    """Return when a node was first refused to publish a checkpoint, because a later generation runs the job."""
+    return next((event["at"] for event in events if event.get("event") == "fenced"), None)
+
+
 def last_steps(nodes: Iterable[Iterable[dict[str, Any]]]) -> dict[int, int]:
     """Return the step at which each generation stopped in order; one that was killed is not among them."""
     steps: dict[int, int] = {}

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotkeeper_ledger import run_dir
-from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore
+from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore, StaleGeneration
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
@@ -165,7 +165,10 @@ def _unpack(body: bytes) -> Arrays:
 
 
 class Diary:
-    """``trainer.jsonl`` in the run directory: one line per start and per end of this process."""
+    """``trainer.jsonl`` in the run directory: one line per start and per end of this process.
+
+    A process that is killed leaves no end; one that a later generation has fenced off leaves ``fenced``.
+    """
 
     def __init__(self, generation: int) -> None:
         folder = os.environ.get(run_dir.RUN_DIR)
@@ -194,6 +197,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     diary.add("start", resume_step=state.step)
 
     data = load_digits()
+    try:
+        return _train(options, data, state, guard, store, diary)
+    except StaleGeneration as stale:
+        diary.add("fenced", step=state.step, found=stale.found)
+        raise
+
+
+def _train(
+    options: argparse.Namespace,
+    data: Dataset,
+    state: State,
+    guard: CheckpointGuard,
+    store: CheckpointStore,
+    diary: Diary,
+) -> int:
     total = options.epochs * steps_per_epoch(data, options.batch)
     guard.report(state.step, total)
     while state.step < total:
