@@ -8,7 +8,7 @@ PACKAGES := components lambdas instance ledger lab
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test bench lint format clean
+.PHONY: help rehearse test coverage bench lint format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +17,13 @@ rehearse: $(INSTALLED) ## interrupt a training fleet on this machine and watch i
 	$(BIN)/spotkeeper rehearse aws $(ARGS)
 
 test: $(INSTALLED) ## run all tests (ARGS="-k fleet")
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-bench: $(INSTALLED) ## measure what the function adds to a cold start
-	$(BIN)/python bench/cold_start.py $(ARGS)
+coverage: $(INSTALLED) ## run all tests and tell which lines none of them reaches
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+
+bench: $(INSTALLED) ## measure storms, cold starts, single notices and declarations (ARGS="--full")
+	$(BIN)/python bench $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check
