@@ -179,7 +179,7 @@ def test_a_dead_holder_is_replaced_after_the_lease_and_not_before(nodes: Nodes) 
     assert time.monotonic() - died >= 1.0, "a lease of 1.5 s, renewed every 0.5 s"
     # The dead agent's job is still there: it is fenced off, and ends by itself.
     wait_until(lambda: not alive(job), what="the orphan finds that it was replaced")
-    assert [said["event"] for said in diary(holder)] == ["start", "fenced"], "it neither finished nor stopped for a notice"
+    assert [said["event"] for said in diary(holder)] == ["start", "fenced"], "it did not stop for a notice"
 
 
 def test_a_zombie_kills_its_job_and_its_checkpoint_is_refused(nodes: Nodes) -> None:

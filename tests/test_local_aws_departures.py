@@ -109,6 +109,9 @@ def test_without_a_hook_a_node_goes_at_once(aws: LocalAws) -> None:
 
 
 def test_a_node_that_waits_can_still_be_taken_back(aws: LocalAws) -> None:
+    url, arn = queue(aws, "gone")
+    aws.client("events").put_rule(Name="gone", EventPattern='{"detail-type": ["EC2 Instance Terminate Successful"]}')
+    aws.client("events").put_targets(Rule="gone", Targets=[{"Id": "1", "Arn": arn}])
     group(aws, "both", 1)
     (node,) = launched(aws, "both")
     aws.interrupt(node)
@@ -118,9 +121,6 @@ def test_a_node_that_waits_can_still_be_taken_back(aws: LocalAws) -> None:
         aws.client("autoscaling").complete_lifecycle_action(
             AutoScalingGroupName="both", LifecycleHookName="hook", InstanceId=node, LifecycleActionResult="CONTINUE"
         )
-    url, arn = queue(aws, "gone")
-    aws.client("events").put_rule(Name="gone", EventPattern='{"detail-type": ["EC2 Instance Terminate Successful"]}')
-    aws.client("events").put_targets(Rule="gone", Targets=[{"Id": "1", "Arn": arn}])
     (event,) = received(aws, url, 1)
     assert event["detail"]["EC2InstanceId"] == node
     assert not [m for m in aws.events.moments() if m.node == node and m.what == "terminated"]

@@ -89,7 +89,6 @@ class Scenario:
     market: Market = field(default_factory=Market)
     expect: Expectations = field(default_factory=Expectations)
 
-
     @property
     def on_destroy(self) -> str:
         """What the fleet is asked to do when it is destroyed: the last that was deployed."""

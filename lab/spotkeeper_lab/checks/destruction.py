@@ -65,7 +65,8 @@ def _job_can_go_on(evidence: Evidence) -> Iterator[str]:
         yield "the destroyed fleet left no checkpoint that a run could go on from"
     elif evidence.on_destroy == "checkpoint" and evidence.resumed_step != stopped:
         yield f"the destroyed fleet stopped at step {stopped}, but its checkpoint is of step {evidence.resumed_step}"
-    elif stopped is not None and evidence.resumed_step > stopped:
+    elif stopped is not None and evidence.resumed_step > stopped + evidence.steps_unsaved:
+        # The last that was seen of a node that was killed may be a little older than its last checkpoint.
         yield f"the checkpoint is of step {evidence.resumed_step}, which was never reached"
 
 

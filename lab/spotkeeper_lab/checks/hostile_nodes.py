@@ -72,8 +72,11 @@ def _woken_too_late(evidence: Evidence) -> Iterator[str]:
         yield from _undisturbed(evidence.timeline, strike.until, f"{strike.node} had woken")
 
 
-def _undisturbed(timeline: Timeline, since: float, what: str) -> Iterator[str]:
+def _undisturbed(timeline: Timeline, since: float, what: str, hostile: str = "") -> Iterator[str]:
+    """Nobody has lost the job since then without a reason; a hostile node may, and by its own false word."""
     for before, after in pairwise(timeline.holdings):
+        if before.node == hostile:
+            continue
         told = any(n.node == before.node and before.start <= n.at <= after.start for n in timeline.notices)
         lost = any(s.node == before.node and before.start <= s.at <= after.start for s in timeline.losses)
         if after.start > since and not (told or lost):
@@ -88,7 +91,7 @@ def _only_the_forger_is_affected(evidence: Evidence) -> Iterator[str]:
     timeline = evidence.timeline
     for hostile in (each for each in timeline.strikes if each.how == HOSTILE):
         yield from _enough_was_tried(timeline)
-        yield from _undisturbed(timeline, hostile.at, f"{hostile.node} had begun to forge")
+        yield from _undisturbed(timeline, hostile.at, f"{hostile.node} had begun to forge", hostile.node)
         for notice in timeline.notices:
             if notice.kind in (INTERRUPTION, REBALANCE) and not notice.injected and notice.node != hostile.node:
                 yield f"{notice.node} was taken for a node under {notice.kind}, on nobody's word but {hostile.node}'s"
