@@ -12,8 +12,8 @@ from spotkeeper_ledger import FleetLedger, FleetSpec
 
 STORM_NOTICES = 10
 """Notices within one rest from which on it is a storm, and more are sure to follow."""
-REST_SHARE = 1 / 15
-"""Of the time from a warning to the reclaim, that a storm's next notices may wait in the queue: 8 s of AWS's 120."""
+REST_SHARE = 1 / 13
+"""Of the time from a warning to the reclaim, that a storm's next notices may wait in the queue: 9 s of AWS's 120."""
 LOSER_REST = 1.5
 """How much longer the one of two handlers rests that has lost to the other: so that they take turns from then on."""
 
