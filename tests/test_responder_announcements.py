@@ -213,7 +213,7 @@ history = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(history)
 def test_each_occurrence_is_told_at_least_once_and_twice_only_where_somebody_died(
     script: Sequence[tuple[str, str]],

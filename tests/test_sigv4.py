@@ -34,7 +34,7 @@ def by_botocore(service: str, method: str, url: str, headers: dict[str, str], bo
     return str(request.headers["Authorization"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     service=st.sampled_from(["s3", "autoscaling"]),
     method=st.sampled_from(["GET", "PUT", "POST", "DELETE"]),

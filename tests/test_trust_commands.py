@@ -51,7 +51,7 @@ def parameter(name: str) -> st.SearchStrategy[str]:
     return st.one_of(meant, spoilt, st.text(), st.sampled_from(HOSTILE))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({name: parameter(name) for name in PARAMETERS}), st.sampled_from(sorted(PARAMETERS)))
 def test_what_is_let_through_is_one_call_with_just_these_arguments(
     document: Mapping[str, Any], recorder: Path, texts: dict[str, str], alone: str
