@@ -50,3 +50,9 @@ def test_commands_of_a_time_that_nobody_could_remember_do_not_count() -> None:
 
 def test_darkness_without_an_end_lasts_to_the_end() -> None:
     assert disturbances.away(disturbances.faults(MOMENTS[:1]), 20) == [(1, 20)]
+
+
+def test_a_cloud_that_refuses_calls_forgets_as_well_and_is_not_away() -> None:
+    faults = [Fault("throttle", 2, 6), Fault("dark", 7, 9), Fault("crash", 3, 4)]
+    assert disturbances.forgetful(faults, 20) == [(2, 6), (7, 9)]
+    assert disturbances.away(faults, 20) == [(7, 9)]

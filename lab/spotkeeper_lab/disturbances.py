@@ -68,6 +68,11 @@ def away(faults: Sequence[Fault], ended_at: float) -> list[tuple[float, float]]:
     return [(fault.began_at, fault.ended_at or ended_at) for fault in faults if fault.kind == "dark"]
 
 
-def remembered(commands: Sequence[float], dark: Sequence[tuple[float, float]]) -> int:
-    """Return how many commands were sent while the ledger could be asked whether one had been sent before."""
-    return sum(not any(begin <= at <= end + DELIVERY_SECONDS for begin, end in dark) for at in commands)
+def forgetful(faults: Sequence[Fault], ended_at: float) -> list[tuple[float, float]]:
+    """Return from when to when what was done may not have been remembered: the ledger was away, or refused calls."""
+    return [(fault.began_at, fault.ended_at or ended_at) for fault in faults if fault.kind in ("dark", "throttle")]
+
+
+def remembered(commands: Sequence[float], forgotten: Sequence[tuple[float, float]]) -> int:
+    """Return how many commands were sent while it was sure to be remembered whether one had been sent before."""
+    return sum(not any(begin <= at <= end + DELIVERY_SECONDS for begin, end in forgotten) for at in commands)

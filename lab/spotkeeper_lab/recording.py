@@ -112,7 +112,8 @@ def build(record: Record) -> Timeline:
     record = _as_nodes_know(record, given, dark)
     ids = dict.fromkeys([*given, *record.kinds])
     confirmed = [(at, step) for at, step in record.confirmed.values() if step is not None]
-    notices = [_notice(record, each, given.get(each), lives, desired[BACKUP], dark) for each in ids]
+    forgotten = disturbances.forgetful(faults, record.ended_at)
+    notices = [_notice(record, each, given.get(each), lives, desired[BACKUP], forgotten) for each in ids]
     return Timeline(
         shape=record.shape,
         started_at=record.started_at,
@@ -220,7 +221,7 @@ def _notice(
     given: Injected | None,
     lives: Sequence[Life],
     backup: Sequence[tuple[float, int]],
-    dark: Sequence[tuple[float, float]],
+    forgotten: Sequence[tuple[float, float]],
 ) -> Notice:
     node = identity.rpartition(":")[0]
     commands = [moment.at for moment in record.moments if _commands(moment, identity)]
@@ -239,7 +240,7 @@ def _notice(
         step=given.step if given else None,
         heard_at=heard,
         signalled_at=signalled,
-        commands=disturbances.remembered(commands, dark),
+        commands=disturbances.remembered(commands, forgotten),
         first_command_at=first(commands),
         confirmed_at=confirmed_at,
         confirmed_step=confirmed_step,
