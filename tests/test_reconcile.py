@@ -291,7 +291,10 @@ class Fleet(RuleBasedStateMachine):
             if instance.state is not State.IN_SERVICE or name in self.told | gone:
                 continue
             heard_at = seen_now.reported_at.get(name)
-            quiet = self.now - heard_at > 90 if heard_at is not None else self.now - after.seen[name].first_at > 600
+            if heard_at is None:
+                quiet = self.now - after.seen[name].first_at > 600
+            else:  # who had reported at the last tick has not fallen silent since: that takes another tick to tell
+                quiet = self.now - heard_at > 90 and (before.ticked_at is None or before.ticked_at - heard_at > 45)
             drained = name in before.notices and before.notices[name].kind != REBALANCE
             found |= set() if quiet or drained else {name}
         return found

@@ -26,6 +26,8 @@ from spotkeeper_ledger.run_dir import Confirmation, LocalNotice
 
 SHUTDOWN_SECONDS = 30.0
 """How long a machine that shuts down is taken to leave the job: less than a service manager's usual patience."""
+END_SECONDS = 5.0
+"""How long after its deadline an agent that is told to stop may go on to free the job for others."""
 TURN_SECONDS, PRESSING_TURN_SECONDS = 1.0, 0.1
 """Pause between two looks at the run directory, without and with a notice that has not been dealt with."""
 
@@ -187,7 +189,7 @@ class Agent:
         if not self._shutdown or self._runner.running:
             return False
         deadline = self._book.notice.deadline if self._book.notice else None
-        return not self._holds or deadline is None or Moment.now().boot >= deadline.boot
+        return not self._holds or deadline is None or Moment.now().boot >= deadline.boot + END_SECONDS
 
     def _hear(self, word: Word, now: Moment) -> None:
         self._in_hook = self._in_hook or word.in_hook

@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from botocore.exceptions import ClientError
-
 from spotkeeper_lab.deployment import CHECKPOINTS, HEAD_KEY
+from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_ledger import Generation, MalformedDocument, NodeNotice, NodeReport, Progress, keys, load
 from spotkeeper_ledger.documents import FleetSpec, Head
 
@@ -17,31 +16,21 @@ FromNode = TypeVar("FromNode", NodeNotice, NodeReport, Generation, Progress)
 
 
 class LedgerReader:
-    """Reads the objects of one fleet; each of them again only when it has changed.
+    """Reads the objects of one fleet, past the network: it looks several times a second, and is no part of the fleet.
 
     Args:
-        s3: Client of the local cloud.
+        local: The local cloud.
         bucket: The ledger's bucket.
         fleet: The fleet's id.
     """
 
-    def __init__(self, s3: Any, bucket: str, fleet: str) -> None:
-        self._s3, self._bucket, self._fleet = s3, bucket, fleet
-        self._bodies: dict[str, tuple[str, bytes]] = {}
+    def __init__(self, local: LocalAws, bucket: str, fleet: str) -> None:
+        self._local, self._bucket, self._fleet = local, bucket, fleet
         self._incarnation = ""
 
     def documents(self) -> Mapping[str, bytes]:
         """Return all objects of the fleet by key."""
-        found: dict[str, bytes] = {}
-        listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=keys.fleet_prefix(self._fleet))
-        for entry in listed.get("Contents", []):
-            key, etag = entry["Key"], entry["ETag"]
-            if self._bodies.get(key, ("", b""))[0] != etag:
-                with contextlib.suppress(ClientError):  # gone since it was listed
-                    answer = self._s3.get_object(Bucket=self._bucket, Key=key)
-                    self._bodies[key] = (answer["ETag"], answer["Body"].read())
-            if key in self._bodies:
-                found[key] = self._bodies[key][1]
+        found = self._local.objects(self._bucket, keys.fleet_prefix(self._fleet))
         spec = parse(FleetSpec, found.get(keys.spec(self._fleet)))
         self._incarnation = spec.incarnation if spec else self._incarnation
         return found

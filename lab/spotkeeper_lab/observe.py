@@ -46,7 +46,7 @@ class Observer:
     def __init__(self, local: LocalAws, bucket: str, fleet: str, shape: Shape, epochs: int | None) -> None:
         self._local, self.bucket, self._fleet = local, bucket, fleet
         self._s3 = local.client("s3")
-        self._reader = LedgerReader(self._s3, bucket, fleet)
+        self._reader = LedgerReader(local, bucket, fleet)
         self._shapes, self._epochs = [(0.0, shape)], epochs
         self.started_at = min((moment.at for moment in local.events.moments()), default=time.time())
         self.full_speed_at: float | None = None

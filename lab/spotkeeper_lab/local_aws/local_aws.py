@@ -17,6 +17,7 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.awslambda.models import EventSourceMapping, lambda_backends
 from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
+from moto.s3.models import FakeKey, s3_backends
 from moto.sqs.models import sqs_backends
 from werkzeug.wrappers import Response
 
@@ -159,6 +160,16 @@ class LocalAws:
                 session: Any = self._sessions[caller]  # its types know services by literal names only
                 self._clients[service, caller] = session.client(service, endpoint_url=self.endpoint)
             return self._clients[service, caller]
+
+    def objects(self, bucket: str, prefix: str) -> dict[str, bytes]:
+        """Return the objects of a bucket whose keys begin with ``prefix``. No call is made, and none is counted.
+
+        Raises ``KeyError`` if there is no such bucket.
+        """
+        with self._world.lock:
+            stored = s3_backends[self.account]["aws"].buckets[bucket].keys
+            newest = ((key, stored[key]) for key in stored if key.startswith(prefix))
+            return {key: found.value for key, found in newest if isinstance(found, FakeKey)}  # or it was deleted
 
     def environment(self, caller: str) -> dict[str, str]:
         """Return what a process needs in its environment to call this cloud under the name of ``caller``.
