@@ -242,6 +242,10 @@ class Interleaving:
             drained = self.shared.promises.drained | self.reference.promises.drained
             if name in self._changed or drained or self.shared.world.cloud.nodes[name].refusal != CAPACITY:
                 self.happen("market", name, 100, CAPACITY)
+            # Where one who is silent was drained for good, and by the other handler somebody else or nobody, one fleet
+            # has a silent node to make up for, and the other none.
+            for node in sorted(self.shared.world.cloud.nodes[name].silent & drained):
+                self.happen("speak_again", name, node)
 
     def _outcomes(self) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
         # Which of several equal nodes is drained, and whether it was before other news of it, depends on who was first.

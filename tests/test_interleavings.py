@@ -228,3 +228,15 @@ class TestFound:
         play.happen("pause", FIRST, STOPPED)
         play.settle()
         assert not play.shared.world.cloud.nodes[FIRST].running()
+
+    def test_a_silent_node_that_only_one_of_them_had_to_drain_is_made_up_for_by_nobody(self) -> None:
+        """A tick that fell into a stop lets all nodes go; where none did, one fewer is wanted, and the silent stays."""
+        play = Interleaving(fleet(1))
+        play.happen("fall_silent", FIRST, of(play, 1))
+        play.happen("change", FIRST, {"target": 2})
+        play.happen("pause", FIRST, STOPPED)
+        play.deliver(0, tick=True)
+        play.finish(0)
+        play.happen("pause", FIRST, None)
+        assert play.shared.promises.drained > play.reference.promises.drained == set()
+        play.settle()
