@@ -9,7 +9,7 @@ from interleaving_promises import FOREIGN, Batch
 from interleaving_side import Outcome, Side
 from interleaving_steps import Fate, Gate, Handler
 from spotkeeper_ledger import HELD, INTERRUPTION, FleetSpec
-from spotkeeper_responder import CAPACITY, SPOT, Heard, NodeGone, NodeLaunched, NoticeHeard, State
+from spotkeeper_responder import CAPACITY, SPOT, Event, Heard, NodeGone, NodeLaunched, NoticeHeard, State
 from spotkeeper_responder.notices import RESEND_SECONDS, SENDING
 
 ROUND_SECONDS = 61.0
@@ -97,11 +97,12 @@ class Interleaving:
         """Somebody else's node is spoken of."""
         self._foreigners += 1
         node, now = f"i-foreign-{self._foreigners}", self.shared.world.now
-        told = [
+        all_told: list[tuple[Event, str | None]] = [
             (NoticeHeard(node=node, kind=INTERRUPTION, event_at=now), None),
             (NodeGone(node), "somebody-elses"),
             (NodeLaunched(node, SPOT), "somebody-elses"),
-        ][kind]
+        ]
+        told = all_told[kind]
         self.shared.queue.append(Heard(f"{FOREIGN}-{self._foreigners}", *told))
 
     # ------------------------------------------------------------ what the handlers are made to do
