@@ -23,10 +23,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "busy")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Rehearsals go first and to whoever is free, because they mostly wait; other tests stay together by file.
 
-    What a file's tests share, a server or a deployed stack, is then made once.
+    What a file's tests share, a server or a deployed stack, is then made once. Tests that share nothing and take long
+    name a group of their own.
     """
     items.sort(key=lambda item: item.get_closest_marker("rehearsal") is None)
     for item in items:
+        if item.get_closest_marker("xdist_group") is not None:
+            continue
         alone = item.get_closest_marker("rehearsal") is not None
         item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else item.path.name))
 

@@ -9,7 +9,7 @@ from interleaving_promises import FOREIGN, Batch
 from interleaving_side import Outcome, Side
 from interleaving_steps import Fate, Gate, Handler
 from spotkeeper_ledger import HELD, INTERRUPTION, FleetSpec
-from spotkeeper_responder import CAPACITY, SPOT, Heard, NodeGone, NodeLaunched, NoticeHeard, State
+from spotkeeper_responder import CAPACITY, SPOT, Event, Heard, NodeGone, NodeLaunched, NoticeHeard, State
 from spotkeeper_responder.notices import RESEND_SECONDS, SENDING
 
 ROUND_SECONDS = 61.0
@@ -97,11 +97,12 @@ class Interleaving:
         """Somebody else's node is spoken of."""
         self._foreigners += 1
         node, now = f"i-foreign-{self._foreigners}", self.shared.world.now
-        told = [
+        all_told: list[tuple[Event, str | None]] = [
             (NoticeHeard(node=node, kind=INTERRUPTION, event_at=now), None),
             (NodeGone(node), "somebody-elses"),
             (NodeLaunched(node, SPOT), "somebody-elses"),
-        ][kind]
+        ]
+        told = all_told[kind]
         self.shared.queue.append(Heard(f"{FOREIGN}-{self._foreigners}", *told))
 
     # ------------------------------------------------------------ what the handlers are made to do
@@ -242,6 +243,10 @@ class Interleaving:
             drained = self.shared.promises.drained | self.reference.promises.drained
             if name in self._changed or drained or self.shared.world.cloud.nodes[name].refusal != CAPACITY:
                 self.happen("market", name, 100, CAPACITY)
+            # Where one who is silent was drained for good, and by the other handler somebody else or nobody, one fleet
+            # has a silent node to make up for, and the other none.
+            for node in sorted(self.shared.world.cloud.nodes[name].silent & drained):
+                self.happen("speak_again", name, node)
 
     def _outcomes(self) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
         # Which of several equal nodes is drained, and whether it was before other news of it, depends on who was first.

@@ -29,16 +29,27 @@ class Killed(BaseException):
     """The process of a handler is gone; nothing in it may catch this."""
 
 
+class Known(Future[Any]):
+    """An answer that is there already; without the locks of one that is waited for, which cost more than it does."""
+
+    def __init__(self, answer: Any, error: BaseException | None) -> None:
+        self._known = answer, error
+
+    def result(self, timeout: float | None = None) -> Any:
+        answer, error = self._known
+        if error is not None:
+            raise error
+        return answer
+
+
 class Inline(Executor):
     """Makes a call where it is asked for: two handlers have a worker each, and which is which matters to nobody."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
         try:
-            future.set_result(fn(*args, **kwargs))
+            return Known(fn(*args, **kwargs), None)
         except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
-            future.set_exception(error)
-        return future
+            return Known(None, error)
 
 
 class Gate:
@@ -82,6 +93,22 @@ class Gate:
         raise Killed if fate is Fate.DEAD_AFTER else failure
 
 
+class Worker:
+    """A thread that does one thing after the other: tens of thousands of handlers need not start one each."""
+
+    def __init__(self) -> None:
+        self.work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self.work.get()()
+            _idle.append(self)
+
+
+_idle: list[Worker] = []
+
+
 class Handler:
     """One handler at work on one batch, in a thread that goes only as far as it is told.
 
@@ -102,7 +129,7 @@ class Handler:
         self._rest: Fate | None = None
         self._orders: SimpleQueue[None] = SimpleQueue()
         self._stops: SimpleQueue[None] = SimpleQueue()
-        threading.Thread(target=self._run, daemon=True).start()
+        (_idle.pop() if _idle else Worker()).work.put(self._run)
         self._stops.get()
 
     def go(self, calls: int, fate: Fate = Fate.DONE) -> None:

@@ -154,6 +154,9 @@ class SharedWorld:
     def fall_silent(self, name: str, node: str) -> None:
         self.cloud.nodes[name].silent.add(node)
 
+    def speak_again(self, name: str, node: str) -> None:
+        self.cloud.nodes[name].silent.discard(node)
+
     def node_writes(self, name: str, node: str, kind: str) -> None:
         """A node's agent writes what it has heard; ``kind`` is that of the notice, or one of :data:`FORGERIES`."""
         wanted = self.specs[name]
