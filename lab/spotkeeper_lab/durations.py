@@ -51,7 +51,7 @@ class Durations:
 
 SHORT = Durations(
     fleet={
-        "notice_seconds": 4.0,
+        "notice_seconds": 6.0,
         "boot_grace_seconds": 20.0,
         "report_seconds": 3.0,
         "launch_grace_seconds": 15.0,
@@ -63,7 +63,7 @@ SHORT = Durations(
         "save_seconds": 4.0,
         "lease_seconds": 6.0,
         "signal_poll_seconds": 1.0,
-        "imds_poll_seconds": 0.4,
+        "imds_poll_seconds": 0.5,
     },
     cloud={
         "boot_seconds": 0.5,
@@ -73,7 +73,7 @@ SHORT = Durations(
         "visibility_seconds": 6.0,
     },
 )
-"""What scenarios start from: the two minutes of the notice become four seconds. Silence, leases and launches are
+"""What scenarios start from: the two minutes of the notice become six. Silence, leases and launches are
 given more than their share, because what they time here is how fast this machine starts a dozen processes."""
 
 REAL = Durations(
