@@ -32,9 +32,14 @@ class Custodian:
         self._board, self._objects, self._retention = board, objects, retention
         self._sweep_due = -math.inf
 
-    def tidy(self, head: Head) -> None:
-        """Delete what may go, ``head`` having just been published. A store that refuses is asked again next time."""
+    def tidy(self, head: Head, done: str = "") -> None:
+        """Delete what may go, ``head`` having just been published. A store that refuses is asked again next time.
+
+        ``done`` precedes the keys of documents that have had their use.
+        """
         try:
+            if done:
+                self._objects.delete_objects([entry.key for entry in self._board.list(done)])
             manifests = [*self._board.list(MANIFESTS)]
             gone = expendable(manifests, head, self._retention, self._pinned())
             for key in gone:

@@ -77,10 +77,9 @@ class Meeting:
 
         return self._answering(lambda session: self._shards(step, session), shard, named, deadline, f"step {step}")
 
-    def dismiss(self, step: int) -> None:
-        """As rank 0: take away the shards' documents, whose parts a published manifest names."""
-        for entry in [*self._board.list(self._shards(step, self._process))]:
-            self._board.delete(entry.key)
+    def shards(self, step: int) -> str:
+        """Return what precedes the keys of all that ranks leave for this session's rank 0 about a step."""
+        return self._shards(step, self._process)
 
     def agree(self, manifest: str, problem: str, deadline: float) -> str:
         """Return why not all ranks can go on from a checkpoint; empty where they can.

@@ -207,7 +207,7 @@ class CheckpointStore:
             key = self._commit(self._held, f"{name}-{writer}", step, written)
         self._last = Checkpoint(step, self.generation, key)
         if not self.rank and deadline is None:
-            self._custodian.tidy(self._held.head)
+            self._custodian.tidy(self._held.head, self._meeting.shards(step) if self.world_size > 1 else "")
         return self._last
 
     def pin(self, checkpoint: Checkpoint) -> None:
