@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent_support import FaultyBoard
-from spotkeeper_ledger import run_dir
+from checkpoint_support import put_behind
+from spotkeeper_ledger import open_board, run_dir
 from spotkeeper_ledger.run_dir import Confirmation, LocalNotice, LocalProgress
 from spotkeeper_training import CheckpointGuard, CheckpointStore, StaleGeneration
 
@@ -153,8 +154,8 @@ def test_a_notice_before_the_first_step_is_answered_with_what_was_loaded(node: N
 
 def test_a_store_that_is_away_does_not_stop_training(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     guard = node.guard()
-    board = FaultyBoard(node.store._board)
-    node.store._board = node.store._objects._board = node.store._objects._bulk = board
+    board = FaultyBoard(open_board(node.uri))
+    put_behind(node.store, board)
     board.away = True
     node.now = 100.0
     assert guard.should_save(1)

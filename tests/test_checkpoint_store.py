@@ -16,7 +16,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from agent_support import FaultyBoard
-from checkpoint_support import PARTS, begun, head, parts_of, resumed
+from checkpoint_support import PARTS, begun, head, parts_of, put_behind, resumed
 from spotkeeper_ledger import open_board
 from spotkeeper_training import Checkpoint, CheckpointStore, StaleGeneration
 
@@ -70,7 +70,7 @@ def test_parts_go_first_then_the_manifest_then_the_head(folder: str) -> None:
 
     store = begun(folder)
     board = Recording(open_board(folder))
-    store._board = store._objects._board = store._objects._bulk = board
+    put_behind(store, board)
     published = store.publish(1, PARTS)
     assert written == [*parts_of(folder, published), published.manifest, "head.json"]
 
@@ -141,7 +141,7 @@ def test_a_store_that_cannot_delete_publishes_all_the_same(folder: str, caplog: 
 
     store = begun(folder)
     board = Undeletable(open_board(folder))
-    store._board = store._objects._board = store._objects._bulk = board
+    put_behind(store, board)
     for step in (1, 2, 3):
         store.publish(step, PARTS)
         board.away = False
@@ -152,7 +152,7 @@ def test_a_store_that_cannot_delete_publishes_all_the_same(folder: str, caplog: 
 def test_a_head_whose_answer_was_lost_is_not_taken_for_another_writer(folder: str) -> None:
     store = begun(folder)
     board = FaultyBoard(open_board(folder))
-    store._board = board
+    store._fence._board = board
     board.answers_are_lost = True
     with pytest.raises(Exception, match="the answer was lost"):
         store.publish(10, PARTS)
@@ -168,7 +168,8 @@ def test_a_start_waits_for_a_store_that_is_away(folder: str, caplog: pytest.LogC
     begun(folder).publish(10, PARTS)
     store = CheckpointStore(folder, generation=2)
     board = FaultyBoard(open_board(folder))
-    store._board, board.away = board, True
+    put_behind(store, board)
+    board.away = True
     threading.Timer(0.2, lambda: setattr(board, "away", False)).start()
     store.begin()
     assert head(folder).generation == 2

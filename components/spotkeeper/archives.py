@@ -17,6 +17,7 @@ import pulumi
 LEDGER_FILES = (
     "__init__.py",
     "board.py",
+    "checkpoints.py",
     "codec.py",
     "credentials.py",
     "documents.py",

@@ -17,8 +17,17 @@ class StaleGeneration(SystemExit):
 
     def __str__(self) -> str:
         """Say which generation is too old, and which one is there."""
+        if self.own == self.found:
+            return f"generation {self.own}: another process of rank 0 runs it by now, nothing was published"
         return f"generation {self.own}: generation {self.found} runs the job by now, nothing was published"
 
 
 class NoWholeCheckpoint(Exception):
     """There are checkpoints, but none that can be loaded: starting anew would lose them silently."""
+
+
+class MissingExtra(ImportError):
+    """Something is needed that only an extra installs."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"{package}: is not installed, expected with `pip install 'spotkeeper[training]'`")

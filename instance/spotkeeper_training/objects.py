@@ -1,17 +1,22 @@
-"""The objects of one checkpoint: parts, then a manifest; verified when read, deleted the other way round."""
+"""The objects of one checkpoint: parts, then a manifest; verified as they are read, deleted the other way round."""
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
-import zlib
-from typing import Dict, List, Mapping
+from functools import partial
+from typing import Dict, Optional, Sequence, Set, Tuple
 
-from spotkeeper_ledger import ABSENT, Board, MalformedDocument, Manifest, Part, dump, load
+from spotkeeper_ledger import ABSENT, Board, MalformedDocument, Manifest, Part, Unavailable, dump, load
+from spotkeeper_training import sums
+from spotkeeper_training.bulk import Bulk
+from spotkeeper_training.crew import Crew
+from spotkeeper_training.pieces import Body, Loaded, Parts, Piece, cut, whole
 
-MANIFESTS = "manifests/"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+__all__ = ["MANIFESTS", "PARTS", "Body", "Loaded", "Objects", "Parts"]
+
+MANIFESTS, PARTS = "manifests/", "parts/"
+SMALL_BYTES = 2**20
+"""Up to here objects are moved one after the other: that is done before a thread has started."""
 
 
 class Objects:
@@ -19,25 +24,38 @@ class Objects:
 
     Args:
         board: where manifests go.
-        bulk: the same place, with the time that parts take.
+        bulk: what moves parts to and from the same place.
+        seconds: how long one object may take.
     """
 
-    def __init__(self, board: Board, bulk: Board) -> None:
-        self._board, self._bulk = board, bulk
+    def __init__(self, board: Board, bulk: Bulk, seconds: float) -> None:
+        self._board, self._bulk, self._seconds = board, bulk, seconds
+        self._crew = Crew()
 
-    def write(self, generation: int, step: int, parts: Mapping[str, bytes]) -> str:
-        """Write a checkpoint under a name of its own, and return the key of its manifest.
+    def write_parts(self, folder: str, rank: int, parts: Parts, deadline: Optional[float] = None) -> Tuple[Part, ...]:
+        """Write the parts of one rank below ``folder``, and return what names them. They last when this returns.
+
+        Args:
+            folder: whose name nobody else uses.
+            rank: whose they are.
+            parts: name to body.
+            deadline: on the monotonic clock; default none.
 
         Raises:
-            ValueError: ``step`` or the name of a part cannot be used.
+            ValueError: a buffer cannot be used.
             Unavailable: the store does not answer. What was written already is named by nobody.
         """
-        check(step, parts)
-        writer = secrets.token_hex(4)
-        name = f"g{generation}-s{step}"
-        written = tuple(self._write_part(f"parts/{name}-r0-{writer}/{part}", part, parts[part]) for part in parts)
-        key = f"{MANIFESTS}{name}-{writer}.json"
-        manifest = Manifest(generation=generation, step=step, at=time.time(), parts=written)
+        pieces = cut(parts)
+        total = sum(piece.bytes for piece in pieces)
+        kind = sums.best(total)
+        tasks = [partial(self._write, folder, rank, piece, kind, deadline) for piece in pieces]
+        written = [task() for task in tasks] if total <= SMALL_BYTES else self._crew.run(tasks)
+        self._bulk.settle(folder)
+        return tuple(written)
+
+    def write_manifest(self, name: str, manifest: Manifest) -> str:
+        """Write a manifest, and return its key."""
+        key = f"{MANIFESTS}{name}.json"
         self._board.write(key, dump(manifest), expect=ABSENT)
         return key
 
@@ -54,44 +72,88 @@ class Objects:
         except MalformedDocument as error:
             raise MalformedDocument(f"{key}: {error}") from None
 
-    def parts(self, manifest: Manifest) -> Dict[str, bytes]:
-        """Return all parts, every byte verified.
+    def check_sizes(self, manifest: Manifest) -> None:
+        """Raise :class:`MalformedDocument` unless every object is there with its size; none is read."""
+        name = f"{PARTS}g{manifest.generation}-s{manifest.step}-"
+        there = {entry.key: entry.bytes for entry in self._board.list(name)}
+        for part in manifest.parts:
+            _check_size(part, there.get(part.key))
 
-        Raises :class:`MalformedDocument` if one is missing or damaged.
+    def read(self, manifest: Manifest, ranks: Optional[Set[int]] = None) -> Dict[int, Dict[str, Loaded]]:
+        """Return the parts of some ranks (default: of all), every byte verified as it arrives.
+
+        Raises:
+            MalformedDocument: one is missing or damaged.
+            MissingExtra: their sum needs a library that is not installed.
         """
-        return {part.name: self._read_part(part) for part in manifest.parts}
+        wanted = [part for part in manifest.parts if ranks is None or part.rank in ranks]
+        shards = {rank: dict(names) for rank, names in whole(wanted).items()}
+        bodies = {
+            rank: {name: bytearray(sum(piece.bytes for piece in pieces)) for name, pieces in names.items()}
+            for rank, names in shards.items()
+        }
+        tasks = []
+        for rank, names in shards.items():
+            for name, pieces in names.items():
+                room = memoryview(bodies[rank][name])
+                for piece in pieces:
+                    tasks.append(partial(self._read, piece, room[: piece.bytes]))
+                    room = room[piece.bytes :]
+        if sum(part.bytes for part in wanted) <= SMALL_BYTES:
+            for task in tasks:
+                task()
+        else:
+            self._crew.run(tasks)
+        return {rank: {name: _handy(body) for name, body in names.items()} for rank, names in bodies.items()}
 
     def delete(self, key: str) -> None:
         """Delete a checkpoint: the manifest first, so that nothing names a part that is gone."""
         try:
-            parts: List[str] = [part.key for part in self.manifest(key).parts]
+            parts = [part.key for part in self.manifest(key).parts]
         except MalformedDocument:
             parts = []
         self._board.delete(key)
-        for part in parts:
-            self._board.delete(part)
+        self.delete_objects(parts)
 
-    def _write_part(self, key: str, name: str, body: bytes) -> Part:
-        self._bulk.write(key, body, expect=ABSENT)
-        return Part(name=name, key=key, bytes=len(body), crc32=zlib.crc32(body))
+    def delete_objects(self, keys: Sequence[str]) -> None:
+        """Delete objects that nothing names."""
+        self._crew.run([partial(self._board.delete, key) for key in keys])
 
-    def _read_part(self, part: Part) -> bytes:
-        found = self._bulk.read(part.key)
-        if found is None:
-            raise MalformedDocument(f"{part.key}: is missing")
-        if len(found.body) != part.bytes:
-            raise MalformedDocument(f"{part.key}: was {len(found.body)} bytes, expected {part.bytes}")
-        if zlib.crc32(found.body) != part.crc32:
+    def _write(self, folder: str, rank: int, piece: Piece, kind: str, deadline: Optional[float]) -> Part:
+        key = f"{folder}/{piece.label}"
+        value = sums.of(kind, piece.views)
+        self._bulk.upload(key, piece.views, seconds=self._left(key, deadline))
+        crc32, crc32c = (value, None) if kind == sums.CRC32 else (None, value)
+        return Part(piece.name, key, piece.bytes, crc32, crc32c, rank, piece.number)
+
+    def _read(self, part: Part, into: memoryview) -> None:
+        kind = sums.CRC32 if part.crc32 is not None else sums.CRC32C
+        value = 0
+
+        def took(begin: int, end: int) -> None:
+            nonlocal value
+            value = sums.extend(kind, value if begin else 0, into[begin:end])
+
+        _check_size(part, self._bulk.download(part.key, into, took, seconds=self._seconds))
+        if value != (part.crc32 if part.crc32 is not None else part.crc32c):
             raise MalformedDocument(f"{part.key}: its bytes are not those that were written")
-        return found.body
+
+    def _left(self, key: str, deadline: Optional[float]) -> float:
+        if deadline is None:
+            return self._seconds
+        left = min(self._seconds, deadline - time.monotonic())
+        if left <= 0:
+            raise Unavailable(f"{key}: no time is left for it")
+        return left
 
 
-def check(step: int, parts: Mapping[str, bytes]) -> None:
-    """Raise ``ValueError`` if this cannot be a checkpoint."""
-    if step < 0:
-        raise ValueError(f"step: was {step}, expected completed steps, at least 0")
-    if not parts:
-        raise ValueError("parts: was empty, expected at least one")
-    for name in parts:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"parts: was {name!r}, expected a name of letters, digits, dots, hyphens and underscores")
+def _check_size(part: Part, found: Optional[int]) -> None:
+    if found is None:
+        raise MalformedDocument(f"{part.key}: is missing")
+    if found != part.bytes:
+        raise MalformedDocument(f"{part.key}: was {found} bytes, expected {part.bytes}")
+
+
+def _handy(body: bytearray) -> Loaded:
+    """Small parts as bytes; of a large one, memory that tensors can be made over without a copy."""
+    return bytes(body) if len(body) <= SMALL_BYTES else body

@@ -376,13 +376,22 @@ class Members(Fact):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Part(Fact):
-    """One object of a checkpoint; parts are never overwritten."""
+    """One object of a checkpoint; parts are never overwritten.
+
+    A part that is too large for one object is several of them, with one name and rising ``piece``.
+    """
 
     name: str
     key: str
     """Relative to the checkpoint URI."""
     bytes: int
-    crc32: int
+    crc32: Optional[int] = None
+    crc32c: Optional[int] = None
+    """One of the two sums is there."""
+    rank: int = 0
+    """The rank that wrote it."""
+    piece: int = 0
+    """Its place among the objects of this name and rank, from 0."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -395,6 +404,8 @@ class Manifest(Fact):
     step: int
     at: float
     parts: Tuple[Part, ...]
+    world_size: int = 1
+    """How many ranks wrote it."""
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -410,6 +421,8 @@ class Head(Fact):
     manifest: Optional[str] = None
     previous: Optional[str] = None
     """Key of the manifest before this one: what ``load`` falls back to."""
+    session: str = ""
+    """Random: the process of rank 0 that publishes for several ranks. Empty where one rank is all."""
     revision: int = 0
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -12,13 +12,30 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import Mapping, Optional
+from typing import Callable, Iterator, Mapping, Optional, Sequence, Union
 from urllib.parse import urlsplit
 
 from spotkeeper_ledger.board import Unavailable
 
+_OK = 200
 _CHUNK = 1 << 20
+_STRETCH = 1 << 23
 _ANY_LENGTH = sys.maxsize - 1
+
+Body = Union[bytes, Sequence[memoryview]]
+"""What a request sends: bytes, or buffers that follow each other and are never joined."""
+
+
+@dataclass(frozen=True)
+class Into:
+    """Memory that takes the body of an answer of status 200, if it fits to the byte; of another nothing is read.
+
+    ``took`` is told of every stretch that has arrived, by its first byte and its end. One that begins at 0 after others
+    means that the request was sent again.
+    """
+
+    memory: memoryview
+    took: Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -57,13 +74,14 @@ class Http:
         method: str,
         target: str,
         headers: Optional[Mapping[str, str]] = None,
-        body: bytes = b"",
+        body: Body = b"",
         *,
         timeout: Optional[float] = None,
+        into: Optional[Into] = None,
     ) -> Response:
         """Send one request and return the whole answer, whatever its status.
 
-        ``target`` is path and query, already encoded.
+        ``target`` is path and query, already encoded. With a body of several buffers, ``headers`` say its length.
 
         Raises :class:`Unavailable` if the server can't be reached or the answer isn't complete within ``timeout``
         seconds (default: the timeout of this object). Whether such a request took effect is unknown.
@@ -72,13 +90,13 @@ class Http:
         kept = getattr(self._local, "connection", None)
         if kept is not None:
             try:
-                return self._send(kept, method, target, headers, body, deadline)
+                return self._send(kept, method, target, headers, body, deadline, into)
             except (http.client.HTTPException, OSError) as error:
                 self.close()
                 if isinstance(error, socket.timeout):
                     raise Unavailable(f"{method} {self.host}{_path(target)}: no answer in time") from None
         try:
-            response = self._send(self._connect(deadline), method, target, headers, body, deadline)
+            response = self._send(self._connect(deadline), method, target, headers, body, deadline, into)
         except (http.client.HTTPException, OSError) as error:
             self.close()
             raise Unavailable(f"{method} {self.host}{_path(target)}: {error or type(error).__name__}") from None
@@ -105,8 +123,9 @@ class Http:
         method: str,
         target: str,
         headers: Optional[Mapping[str, str]],
-        body: bytes,
+        body: Body,
         deadline: float,
+        into: Optional[Into],
     ) -> Response:
         connection.timeout = _left(deadline)
         if connection.sock is None:
@@ -115,8 +134,12 @@ class Http:
             # Headers and body leave in two writes: without this the second waits for the acknowledgement of the first.
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sock.settimeout(_left(deadline))
-        connection.request(method, target, body=body or None, headers=dict(headers or {}))
+        sent = body if isinstance(body, bytes) else _paced(body, connection.sock, deadline)
+        connection.request(method, target, body=sent or None, headers=dict(headers or {}))
         answer = connection.getresponse()
+        if into is not None and answer.status == _OK:
+            self._fill(into, connection, answer, deadline)
+            return Response(answer.status, _headers(answer), b"")
         chunks, left = [], self._most_bytes + 1
         while left:
             # A server that drips one byte a second never trips the socket's own timeout.
@@ -129,7 +152,37 @@ class Http:
             left -= len(chunk)
         if not left:
             self.close()  # what is left of the answer would be taken for the next one
-        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, b"".join(chunks))
+        return Response(answer.status, _headers(answer), b"".join(chunks))
+
+    def _fill(
+        self, into: Into, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, deadline: float
+    ) -> None:
+        size = len(into.memory)
+        if answer.length != size:
+            self.close()
+            return
+        at = 0
+        while at < size:
+            if connection.sock is not None:
+                connection.sock.settimeout(_left(deadline))
+            count = answer.readinto(into.memory[at : at + _CHUNK])
+            if not count:
+                raise http.client.IncompleteRead(b"", size - at)
+            into.took(at, at + count)
+            at += count
+        answer.read()  # nothing is left, and the connection can be used again
+
+
+def _paced(views: Sequence[memoryview], sock: socket.socket, deadline: float) -> Iterator[memoryview]:
+    """``views`` in stretches, each within what is left of the time."""
+    for view in views:
+        for at in range(0, len(view), _STRETCH):
+            sock.settimeout(_left(deadline))
+            yield view[at : at + _STRETCH]
+
+
+def _headers(answer: http.client.HTTPResponse) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in answer.getheaders()}
 
 
 def _left(deadline: float) -> float:

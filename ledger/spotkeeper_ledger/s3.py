@@ -14,14 +14,14 @@ import time
 import xml.etree.ElementTree as ET
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import unquote
 
 from spotkeeper_ledger.board import ABSENT, ANY, BoardError, Conflict, Denied, Entry, Expected, Stored, Unavailable
 from spotkeeper_ledger.credentials import CredentialSource
-from spotkeeper_ledger.http import Http, Response
+from spotkeeper_ledger.http import Body, Http, Into, Response
 from spotkeeper_ledger.imds import InstanceMetadata
-from spotkeeper_ledger.sigv4 import sign, uri_encode
+from spotkeeper_ledger.sigv4 import UNSIGNED, sign, uri_encode
 
 _OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _FAILED, _TOO_MANY = 401, 403, 404, 409, 412, 429
@@ -93,6 +93,31 @@ class S3Board:
                 return found.version
         raise Conflict(f"{key}: expected {expect or 'no object'}, somebody else wrote first")
 
+    def upload(self, key: str, views: Sequence[memoryview], *, timeout: float) -> None:
+        """Write an object from memory that is not joined first, whatever was there; one request, so at most 5 GB.
+
+        Its body is not signed: that would cost more than sending it. TLS guards it, as with AWS's own clients.
+        """
+        headers = {"Content-Length": str(sum(map(len, views)))}
+        response = self._call("PUT", self._target(key), headers, views, timeout=timeout)
+        if response.status != _OK:
+            raise Unavailable(f"{key}: status {response.status} {_error_code(response)}")
+
+    def download(
+        self, key: str, into: memoryview, took: Callable[[int, int], None], *, timeout: float
+    ) -> Optional[int]:
+        """Fill ``into`` with an object of its length, and return the object's length; ``None`` where there is none.
+
+        ``took`` is told of every stretch that arrives, as :class:`~spotkeeper_ledger.http.Into` says.
+        """
+        try:
+            response = self._call("GET", self._target(key), timeout=timeout, into=Into(into, took))
+        except Denied:
+            if next(self.list(key), None) is not None:
+                raise
+            return None
+        return int(response.headers["content-length"]) if response.status == _OK else None
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every object whose key starts with ``prefix``, in key order."""
         for page in self._pages(prefix, delimiter=""):
@@ -152,13 +177,20 @@ class S3Board:
         return f"{self._root}/{uri_encode(self._prefix + key, keep_slash=True)}"
 
     def _call(
-        self, method: str, target: str, headers: Optional[Mapping[str, str]] = None, body: bytes = b""
+        self,
+        method: str,
+        target: str,
+        headers: Optional[Mapping[str, str]] = None,
+        body: Body = b"",
+        *,
+        timeout: Optional[float] = None,
+        into: Optional[Into] = None,
     ) -> Response:
         """Send the request, again after a throttle or a fault while time is left; raise what no caller can handle."""
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         pause, tries = _FIRST_PAUSE, 0
         while True:
-            outcome = self._try(method, target, headers or {}, body, deadline)
+            outcome = self._try(method, target, headers or {}, body, deadline, into)
             tries += 1
             if isinstance(outcome, Response):
                 retried = outcome.retried or tries > 1
@@ -170,16 +202,22 @@ class S3Board:
             pause = min(2 * pause, _LAST_PAUSE)
 
     def _try(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, deadline: float
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Body,
+        deadline: float,
+        into: Optional[Into],
     ) -> Union[Response, BoardError]:
-        signed = sign(
-            method, self._base + target, headers, body, self._credentials.get(), self._region, "s3", time.time()
-        )
+        whole, digest = (body, "") if isinstance(body, bytes) else (b"", UNSIGNED)
+        url, held = self._base + target, self._credentials.get()
+        signed = sign(method, url, headers, whole, held, self._region, "s3", time.time(), digest=digest)
         left = deadline - time.monotonic()
         if left <= 0:
-            return Unavailable(f"{method} {self._bucket}: no answer within {self._timeout} s")
+            return Unavailable(f"{method} {self._bucket}: no answer in time")
         try:
-            response = self._http.request(method, target, signed, body, timeout=left)
+            response = self._http.request(method, target, signed, body, timeout=left, into=into)
         except Unavailable as error:
             return error
         if response.status in (_UNAUTHORIZED, _FORBIDDEN):

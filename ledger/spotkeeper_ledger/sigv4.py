@@ -28,6 +28,10 @@ class Credentials:
         return f"Credentials({self.access_key!r}, …)"
 
 
+UNSIGNED = "UNSIGNED-PAYLOAD"
+"""In place of a digest: the signature does not cover the body, which TLS guards (S3 only)."""
+
+
 def uri_encode(text: str, *, keep_slash: bool = False) -> str:
     """Percent-encode as AWS wants it: everything but letters, digits and ``-_.~`` (and ``/`` in a path)."""
     return quote(text, safe=_SAFE + ("/" if keep_slash else ""))
@@ -42,6 +46,8 @@ def sign(
     region: str,
     service: str,
     now: float,
+    *,
+    digest: str = "",
 ) -> Dict[str, str]:
     """Return ``headers`` with those that authenticate the request added.
 
@@ -54,10 +60,11 @@ def sign(
         region: such as ``eu-west-1``.
         service: the signing name, such as ``s3`` or ``autoscaling``.
         now: Unix seconds; AWS refuses a request that is over 5 minutes (S3: 15) off its own clock.
+        digest: SHA-256 of the body in hexadecimal, or :data:`UNSIGNED`; default is computed.
     """
     parts = urlsplit(url)
     moment = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    digest = hashlib.sha256(body).hexdigest()
+    digest = digest or hashlib.sha256(body).hexdigest()
     signed = {**headers, "Host": parts.netloc, "X-Amz-Date": moment}
     if service == "s3":
         signed["X-Amz-Content-SHA256"] = digest

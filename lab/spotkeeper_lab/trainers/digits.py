@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotkeeper_ledger import run_dir
-from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore, StaleGeneration
+from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore, Loaded, StaleGeneration
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
@@ -127,7 +127,7 @@ def pack(state: State) -> dict[str, bytes]:
     }
 
 
-def unpack(parts: Mapping[str, bytes]) -> State:
+def unpack(parts: Mapping[str, Loaded]) -> State:
     """Return the state that :func:`pack` has packed."""
     step = json.loads(parts["position.json"])["step"]
     return State(_unpack(parts["weights.npz"]), _unpack(parts["momentum.npz"]), step)
@@ -159,7 +159,7 @@ def _pack(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(body: bytes) -> Arrays:
+def _unpack(body: Loaded) -> Arrays:
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 

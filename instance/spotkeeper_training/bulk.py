@@ -1,0 +1,54 @@
+"""How large objects move: written from views, read into memory that is there, never held twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Optional, Protocol, Sequence
+from urllib.parse import unquote, urlsplit
+
+from spotkeeper_ledger import open_board
+
+Took = Callable[[int, int], None]
+"""Told of every stretch that has arrived: first byte, end. One that begins at 0 after others begins anew."""
+
+
+class Bulk(Protocol):
+    """Moves objects. Its methods are called from several threads at once."""
+
+    def upload(self, key: str, views: Sequence[memoryview], *, seconds: float) -> None:
+        """Write an object under a key that nobody else uses; it is whole, and it lasts, when this returns.
+
+        Raises:
+            Unavailable: not within ``seconds``, or the store has no room.
+            Denied: it may not be written.
+        """
+
+    def download(self, key: str, into: memoryview, took: Took, *, seconds: float) -> Optional[int]:
+        """Fill ``into`` with an object, and return the object's length; ``None`` where there is none.
+
+        Nothing is read of an object of another length. Raises :class:`Unavailable` and :class:`Denied` as above.
+        """
+
+    def settle(self, folder: str) -> None:
+        """Make the names of what was uploaded below ``folder`` last as well."""
+
+
+def open_bulk(uri: str, *, seconds: float) -> Bulk:
+    """Return what moves objects to and from ``uri``; nothing is read or made yet.
+
+    Args:
+        uri: ``file://``, ``s3://`` or ``gs://``.
+        seconds: the longest that one object may take.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        from spotkeeper_training.bulk_folder import FolderBulk  # noqa: PLC0415 - only the one that is used
+
+        return FolderBulk(Path(unquote(parts.path)))
+    if parts.scheme == "gs":
+        from spotkeeper_training.obstores import ObstoreBulk, open_bucket  # noqa: PLC0415 - as above
+
+        return ObstoreBulk(open_bucket(uri, seconds=seconds))
+    from spotkeeper_training.bulk_s3 import S3Bulk  # noqa: PLC0415 - as above
+
+    return S3Bulk(open_board(uri, timeout=seconds))
