@@ -134,6 +134,7 @@ class Agent:
         """Do what the present asks for."""
         self._expire(now)
         notice = self._book.notice
+        self._runner.turn(notice, now)
         if notice is not None:
             self._confirm(notice, now)
         if notice is not None and notice.leaving:
@@ -143,7 +144,7 @@ class Agent:
         self._keeper.allow(self._may_seek())
         self._tell()
         if notice is not None and notice.leaving and self._in_hook and self._hook is not None:
-            gone = not self._holds and not self._runner.running
+            gone = not self._holds and self._runner.idle
             self._hook_watch.turn(self._hook, notice, saved=self._confirmed is not None, gone=gone, now=now)
 
     def status(self) -> Dict[str, Any]:
@@ -203,6 +204,8 @@ class Agent:
         if word.source != "shutdown":  # an agent that is restarted is no node that goes: nothing is to be bought for it
             self._reporter.notice(notice)
         run_dir.write(self._folder, notice.as_file(self._node.boot_id))
+        if before is None or before.notice_id != notice.notice_id:
+            self._runner.tell(notice)
 
     def _expire(self, now: Moment) -> None:
         before = self._book
@@ -219,7 +222,7 @@ class Agent:
         found = run_dir.read(self._folder, Confirmation)
         if found is not None and found.notice_id == notice.notice_id:
             self._confirmed = Confirmed(found.step, found.at)
-        elif not self._runner.running and not self._cut_short:
+        elif self._runner.idle and not self._cut_short:
             self._confirmed = Confirmed(None, now.wall)
         else:
             return
@@ -230,7 +233,7 @@ class Agent:
         confirmed = self._confirmed is not None
         if self._runner.running and self._runner.stop_in_time(notice, confirmed=confirmed, now=now):
             self._cut_short = not confirmed
-        if self._holds and not self._runner.running:
+        if self._holds and self._runner.idle:
             self._end(ENDING, "notice")
 
     def _take(self, number: int) -> None:

@@ -61,7 +61,8 @@ class Confirmation:
 
     VERSION: ClassVar[int] = 1
 
-    step: int
+    step: Optional[int]
+    """The step of the checkpoint; ``None`` where what has saved it did not say."""
     at: float
     notice_id: str = ""
     generation: Optional[int] = None
