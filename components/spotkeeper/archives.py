@@ -38,8 +38,11 @@ AGENT_FILES = (
     "clouds.py",
     "config.py",
     "desk.py",
+    "doctor.py",
     "exits.py",
     "gcp.py",
+    "goodput.py",
+    "hangs.py",
     "hook.py",
     "job.py",
     "keeper.py",
@@ -57,6 +60,7 @@ AGENT_FILES = (
     "server.py",
     "sources.py",
     "tail.py",
+    "watchdog.py",
 )
 RESPONDER_FILES = (
     "__init__.py",

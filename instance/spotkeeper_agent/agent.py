@@ -159,6 +159,7 @@ class Agent:
             "generation": self._progress.generation if self._progress and self._holds else None,
             "pid": self._runner.pid,
             "crashes": self._runner.crashes,
+            **self._reporter.goodput(),
             "notice": notice.kind if notice else None,
             "deadline": notice.deadline.wall if notice and notice.deadline else None,
             "drill": notice.drill if notice else None,
@@ -281,11 +282,13 @@ class Agent:
             confirmed_step=self._confirmed.step if self._confirmed else None,
             confirmed_at=self._confirmed.at if self._confirmed else None,
             restarts=self._runner.crashes,
+            stacks=self._runner.stacks,
         )
+        self._reporter.output(self._runner.last_words, self._report)
         if self._hook is not None:
             self._reporter.report(self._report)
         if self._progress is not None and self._holds != self._over:  # the end is told only once the generation says so
-            self._reporter.progress(self._progress)
+            self._reporter.progress(self._progress, self._runner.account)
 
 
 def _wall(moment: Optional[Moment]) -> Optional[float]:

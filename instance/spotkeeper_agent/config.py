@@ -78,12 +78,13 @@ class AgentConfig:
     """Keys that this version does not know; they change nothing."""
 
 
-def load_config(path: Union[str, Path], command: Optional[str] = None) -> AgentConfig:
+def load_config(path: Union[str, Path], command: Optional[str] = None, **instead: Any) -> AgentConfig:
     """Read and check ``agent.json``.
 
     Args:
         path: the file.
         command: replaces the file's ``command`` where it is given.
+        instead: replaces other keys of the file, where it is not ``None``.
 
     Raises:
         BadConfig: the file cannot be read, or a key is missing or of the wrong kind.
@@ -97,8 +98,8 @@ def load_config(path: Union[str, Path], command: Optional[str] = None) -> AgentC
         keys.check_fleet(config.fleet)
     except (MalformedDocument, ValueError) as error:
         raise BadConfig(f"{path}: {error}") from None
-    if command is not None:
-        config = replace(config, command=command)
+    given = {name: value for name, value in {"command": command, **instead}.items() if value is not None}
+    config = replace(config, **given)
     problem = _problem(config)
     if problem:
         raise BadConfig(f"{path}: {problem}")

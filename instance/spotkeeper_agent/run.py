@@ -87,18 +87,20 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         floor=functools.partial(checkpoint_generation, config),
     )
     keeper = Keeper(lease, inbox.put, seek_seconds=config.signal_poll_seconds, beat_seconds=config.lease_seconds / 3)
+    runner = Runner(config, node.name, inbox.put)
     agent = Agent(
         config,
         node,
         inbox,
         keeper=keeper,
-        runner=Runner(config, node.name, inbox.put),
+        runner=runner,
         reporter=Reporter(config, node, board, outbox),
         hook_watch=HookWatch(outbox, config.hook_seconds / 3),
         open_hook=functools.partial(_open_hook, config, node),
     )
     threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
-    threads += [outbox, keeper, Server(Path(config.run_dir), Desk(config, node, inbox.put, agent.status).answer)]
+    desk = Desk(config, node, inbox.put, agent.status, runner.last_words)
+    threads += [outbox, keeper, Server(Path(config.run_dir), desk.answer)]
     threads.append(threading.Thread(target=_await_spec, args=(config, board, inbox.put), name="spec", daemon=True))
     for thread in threads:
         thread.start()
