@@ -35,9 +35,13 @@ def test_keys_of_a_newer_writer_are_kept_and_change_nothing(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"cloud": "mainframe"}, "cloud: was 'mainframe', expected 'aws'"),
+        ({"cloud": "mainframe"}, "cloud: was 'mainframe', expected one of aws, gcp"),
         ({"command": "  "}, "command: was empty, expected the training command"),
-        ({"ledger": "gopher://x"}, "ledger: was 'gopher://x', expected s3://… or file:///…"),
+        ({"ledger": "gopher://x"}, "ledger: was 'gopher://x'; expected s3://bucket, or file:///folder"),
+        ({"ledger": "gs://x"}, "ledger: was 'gs://x', but none can be kept in Cloud Storage yet; expected s3://bucket"),
+        ({"notice_signal": "KILL"}, "notice_signal: was 'KILL', expected a signal that a program can catch"),
+        ({"notice_signal": "12"}, "notice_signal: was '12'"),
+        ({"notice_command_confirms": True}, "notice_command_confirms: was true without a notice_command"),
         ({"checkpoint_uri": "/data"}, "checkpoint_uri: was '/data', expected"),
         ({"fleet": "../other"}, "fleet: was '../other', expected lower-case letters"),
         ({"lease_seconds": 0}, "lease_seconds: was 0, expected more than 0"),

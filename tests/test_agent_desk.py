@@ -58,7 +58,7 @@ def test_status_is_what_the_agent_says(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
-        ({}, "request: was None, expected 'notice' or 'status'"),
+        ({}, "request: was None, expected 'notice', 'status' or 'logs'"),
         (notice(kind="levitation"), "kind: was 'levitation', expected one of interruption"),
         (notice(deadline="soon"), "deadline: was 'soon', expected Unix seconds or null"),
         (notice(deadline=True), "deadline: was True"),

@@ -43,6 +43,7 @@ def test_a_command_is_told_all_it_needs(tmp_path: Path, exits: queue.SimpleQueue
     assert exits.get(timeout=10) == JobExited(4, 1)
     env = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines() if "=" in line)
     told = {name: value for name, value in env.items() if name.startswith("SPOTKEEPER_")}
+    assert len(told.pop("SPOTKEEPER_JOB")) == 32
     assert told == {
         "SPOTKEEPER_RUN_DIR": str(tmp_path / "run"),
         "SPOTKEEPER_FLEET": "vision-test-resnet",

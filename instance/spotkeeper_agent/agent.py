@@ -136,6 +136,7 @@ class Agent:
         """Do what the present asks for."""
         self._expire(now)
         notice = self._book.notice
+        self._runner.turn(notice, now)
         if notice is not None:
             self._confirm(notice, now)
         if notice is not None and notice.leaving:
@@ -145,7 +146,7 @@ class Agent:
         self._keeper.allow(self._may_seek())
         self._tell()
         if notice is not None and notice.leaving and self._in_hook and self._hook is not None:
-            gone = not self._holds and not self._runner.running
+            gone = not self._holds and self._runner.idle
             self._hook_watch.turn(self._hook, notice, saved=self._confirmed is not None, gone=gone, now=now)
 
     def status(self) -> Dict[str, Any]:
@@ -160,6 +161,7 @@ class Agent:
             "generation": self._progress.generation if self._progress and self._holds else None,
             "pid": self._runner.pid,
             "crashes": self._runner.crashes,
+            **self._reporter.goodput(),
             "notice": notice.kind if notice else None,
             "deadline": notice.deadline.wall if notice and notice.deadline else None,
             "drill": notice.drill if notice else None,
@@ -205,6 +207,8 @@ class Agent:
         if word.source != "shutdown":  # an agent that is restarted is no node that goes: nothing is to be bought for it
             self._reporter.notice(notice)
         run_dir.write(self._folder, notice.as_file(self._node.boot_id))
+        if before is None or before.notice_id != notice.notice_id:
+            self._runner.tell(notice)
 
     def _expire(self, now: Moment) -> None:
         before = self._book
@@ -221,7 +225,7 @@ class Agent:
         found = run_dir.read(self._folder, Confirmation)
         if found is not None and found.notice_id == notice.notice_id:
             self._confirmed = Confirmed(found.step, found.at)
-        elif not self._runner.running and not self._cut_short:
+        elif self._runner.idle and not self._cut_short:
             self._confirmed = Confirmed(None, now.wall)
         else:
             return
@@ -232,7 +236,7 @@ class Agent:
         confirmed = self._confirmed is not None
         if self._runner.running and self._runner.stop_in_time(notice, confirmed=confirmed, now=now):
             self._cut_short = not confirmed
-        if self._holds and not self._runner.running:
+        if self._holds and self._runner.idle:
             self._end(ENDING, "notice")
 
     def _take(self, number: int) -> None:
@@ -280,11 +284,13 @@ class Agent:
             confirmed_step=self._confirmed.step if self._confirmed else None,
             confirmed_at=self._confirmed.at if self._confirmed else None,
             restarts=self._runner.crashes,
+            stacks=self._runner.stacks,
         )
+        self._reporter.output(self._runner.last_words, self._report)
         if self._hook is not None:
             self._reporter.report(self._report)
         if self._progress is not None and self._holds != self._over:  # the end is told only once the generation says so
-            self._reporter.progress(self._progress)
+            self._reporter.progress(self._progress, self._runner.account)
 
 
 def _wall(moment: Optional[Moment]) -> Optional[float]:

@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``notice``, ``status``."""
+"""The command line: ``run``, ``notice``, ``status``, ``logs``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OK, FAILED, USAGE = 0, 1, 2
 _EPILOG = """\
 exit codes:
   0  done; for `run`: stopped in order after SIGTERM or SIGINT
-  1  no agent answers, it refused, or another one already runs
+  1  no agent answers, it refused, or another one already runs; for `doctor`: something will not work
   2  the command line or the configuration cannot be used
 
 what the training command should exit with:
@@ -28,16 +28,30 @@ what the training command should exit with:
   75  it saved for a notice and stopped: another node goes on from there
   76  it found a later generation at the checkpoints and published nothing
   other codes and signals are crashes: it is started again, `max_restarts` times
+  after `notice_signal`, and after SIGTERM from the agent, 0 means that it stopped, not that its work is done
+
+how the training command may be told that the node will go (agent.json, or options of `run`):
+  by notice.json, which the guard of spotkeeper_training looks at: nothing to set
+  notice_signal            sent to those of its processes that catch it; others are left alone
+  notice_command           run for every notice, with SPOTKEEPER_NOTICE_ID, _KIND, _LEAVING (1, 0), _DEADLINE (Unix
+                           seconds, or empty), _SECONDS (how long it may take), _DRILL (1, 0), SPOTKEEPER_JOB_PID and
+                           all that the training command is told. Exit code 0 is success; any other is logged with its
+                           last lines. It is stopped after `notice_command_seconds`, and before the training command
+                           is; what it leaves running ends with it. What it prints is read, and only its end is kept;
+                           what it writes to files is not limited.
+  notice_command_confirms  its success means that a whole checkpoint is saved: for jobs without a guard
 
 files in the run directory ($SPOTKEEPER_RUN_DIR, else /run/spotkeeper):
   notice.json    the present notice, for the training process; gone when it is over
   confirm.json   written by the training process when a whole checkpoint is published
   progress.json  written by the training process: how far it is
+  stacks/        where the ranks were, once the job was found hanging
   agent.sock     what `notice` and `status` talk to
 
 try it:
   spotkeeper-agent notice --kind interruption --drill   save, stop, and let another node go on
   spotkeeper-agent status --json
+  spotkeeper-agent doctor --config /etc/spotkeeper/agent.json
 """
 
 
@@ -72,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
 
     running = commands.add_parser("run", help="be this node's agent", usage="%(prog)s --config FILE [-- COMMAND …]")
     running.add_argument("--config", required=True, metavar="FILE", help="agent.json, as user data writes it")
+    running.add_argument("--notice-signal", metavar="NAME", help="instead of the file's notice_signal: USR1, say")
+    running.add_argument("--notice-command", metavar="COMMAND", help="instead of the file's notice_command")
+    running.add_argument(
+        "--notice-command-confirms", action="store_true", default=None, help="its success is a whole checkpoint"
+    )
     running.set_defaults(do=_run)
 
     notice = commands.add_parser("notice", help="tell the agent that this node will go")
@@ -93,7 +112,19 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(do=_status)
 
-    for command in (notice, status):
+    logs = commands.add_parser("logs", help="show what the training command has said last")
+    logs.add_argument("--lines", type=int, default=50, metavar="N", help="how many lines (default %(default)s)")
+    logs.add_argument("--ledger", metavar="URI", help="read what another node, also one that is gone, has put there")
+    logs.add_argument("--fleet", metavar="FLEET", help="with --ledger: of which fleet")
+    logs.add_argument("--node", metavar="ID", help="with --ledger: of which node")
+    logs.set_defaults(do=_logs)
+
+    doctor = commands.add_parser("doctor", help="look whether this node can do what it will have to")
+    doctor.add_argument("--config", required=True, metavar="FILE", help="agent.json, as user data writes it")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(do=_doctor)
+
+    for command in (notice, status, logs):
         command.add_argument(
             "--run-dir", metavar="DIR", help="of the agent (default: $SPOTKEEPER_RUN_DIR, /run/spotkeeper)"
         )
@@ -104,7 +135,13 @@ def _run(options: argparse.Namespace) -> int:
     from spotkeeper_agent.run import AlreadyRuns, run  # noqa: PLC0415 - `notice` has to be quick, and needs none of it
 
     try:
-        config = load_config(options.config, options.training_command)
+        config = load_config(
+            options.config,
+            options.training_command,
+            notice_signal=options.notice_signal,
+            notice_command=options.notice_command,
+            notice_command_confirms=options.notice_command_confirms,
+        )
     except BadConfig as error:
         _complain(str(error))
         return USAGE
@@ -144,6 +181,57 @@ def _status(options: argparse.Namespace) -> int:
         for name, value in reply.items():
             _say(f"{name.replace('_', ' '):<16}{'-' if value is None else value}")
     return OK
+
+
+def _logs(options: argparse.Namespace) -> int:
+    if options.ledger is None:
+        reply = _ask(options, {"request": "logs"})
+        text = None if reply is None else str(reply["text"])
+    elif options.fleet and options.node:
+        text = _shipped(options.ledger, options.fleet, options.node)
+    else:
+        _complain("logs: --ledger needs --fleet and --node")
+        return USAGE
+    if text is None:
+        return FAILED
+    for line in text.splitlines()[-options.lines :] if options.lines > 0 else []:
+        _say(line)
+    return OK
+
+
+def _shipped(ledger: str, fleet: str, node: str) -> Optional[str]:
+    """Return the last lines that a node has put into the ledger; its folder may have the fleet's prefix to its name."""
+    from spotkeeper_ledger import BoardError, keys, open_board  # noqa: PLC0415 - as in _run
+
+    try:
+        board = open_board(ledger)
+        folders = board.list_folders(keys.nodes(fleet))
+        folder = next((name for name in folders if name == node or name.endswith(f":{node}")), None)
+        found = board.read(keys.log(fleet, folder)) if folder else None
+    except (BoardError, ValueError) as error:
+        _complain(f"logs: {error}")
+        return None
+    if found is None:
+        _complain(f"logs: {node} has put none into {ledger} (fleet {fleet})")
+        return None
+    return found.body.decode("utf-8", "replace")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from spotkeeper_agent import doctor  # noqa: PLC0415 - as in _run
+
+    try:
+        config = load_config(options.config)
+    except BadConfig as error:
+        _complain(str(error))
+        return USAGE
+    findings = doctor.examine(config)
+    if options.json:
+        _say(json.dumps([vars(each) for each in findings]))
+    else:
+        for line in doctor.as_lines(findings):
+            _say(line)
+    return FAILED if doctor.worst(findings) == doctor.FAILED else OK
 
 
 def _ask(options: argparse.Namespace, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Union
 
+from spotkeeper_agent.processes import signal_number
 from spotkeeper_ledger import MalformedDocument, keys, load
+
+CLOUDS = ("aws", "gcp")
+_MAY_BE_ZERO = ("save_gap_seconds", "log_seconds", "hang_seconds")
+_LEDGERS = "s3://bucket, or file:///folder (a laptop, or a folder that all nodes share)"
 
 
 class BadConfig(ValueError):
@@ -21,7 +26,7 @@ class AgentConfig:
     incarnation: str
     """The fleet's creation that this node belongs to; objects of another one are ignored."""
     cloud: str
-    """``aws``."""
+    """``aws`` or ``gcp``."""
     region: str
     ledger: str
     """The responder's board: ``s3://bucket``, or ``file:///folder`` on a laptop."""
@@ -45,25 +50,41 @@ class AgentConfig:
     signal_poll_seconds: float = 5.0
     """How often the ledger is asked for signals, and, by a spare, whether the job is free."""
     imds_poll_seconds: float = 1.0
-    """How often the metadata service is asked for notices."""
+    """How often the metadata service is asked for notices (AWS; GCP's answers by itself the moment that it knows)."""
     hook_seconds: float = 600.0
     """Timeout of the terminate hook: the deadline of a scale-in or a drain that names none."""
     save_gap_seconds: float = 60.0
     """A rebalance recommendation that comes within this time of a whole checkpoint joins it."""
     rebalance_expiry_seconds: float = 1200.0
     """A rebalance recommendation that nothing follows is forgotten after this time."""
+    notice_signal: str = ""
+    """Signal, such as ``USR1``, that those processes of the command get which catch it, once the node will go; default
+    none. After it, exit code 0 means that the command has stopped, not that its work is done."""
+    notice_command: str = ""
+    """Run by ``/bin/sh -c`` for every notice that comes while the training command runs; default none."""
+    notice_command_seconds: float = 300.0
+    """How long it may run; in any case no longer than until the training command is told to stop."""
+    notice_command_confirms: bool = False
+    """Whether its success (exit code 0) means that a whole checkpoint is saved: for jobs without a guard."""
+    log_seconds: float = 60.0
+    """How often the last lines of the training command's output are put into the ledger, besides at a notice and at its
+    end; 0 means never."""
+    hang_seconds: float = 600.0
+    """A job that has reported steps and then makes none for so long, and for five times its usual step, hangs; 0 means
+    that nobody watches."""
     max_restarts: int = 3
     """How many crashes of the command are answered with a restart on this node; notices do not count."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys that this version does not know; they change nothing."""
 
 
-def load_config(path: Union[str, Path], command: Optional[str] = None) -> AgentConfig:
+def load_config(path: Union[str, Path], command: Optional[str] = None, **instead: Any) -> AgentConfig:
     """Read and check ``agent.json``.
 
     Args:
         path: the file.
         command: replaces the file's ``command`` where it is given.
+        instead: replaces other keys of the file, where it is not ``None``.
 
     Raises:
         BadConfig: the file cannot be read, or a key is missing or of the wrong kind.
@@ -77,8 +98,8 @@ def load_config(path: Union[str, Path], command: Optional[str] = None) -> AgentC
         keys.check_fleet(config.fleet)
     except (MalformedDocument, ValueError) as error:
         raise BadConfig(f"{path}: {error}") from None
-    if command is not None:
-        config = replace(config, command=command)
+    given = {name: value for name, value in {"command": command, **instead}.items() if value is not None}
+    config = replace(config, **given)
     problem = _problem(config)
     if problem:
         raise BadConfig(f"{path}: {problem}")
@@ -86,18 +107,38 @@ def load_config(path: Union[str, Path], command: Optional[str] = None) -> AgentC
 
 
 def _problem(config: AgentConfig) -> Optional[str]:
-    if config.cloud != "aws":
-        return f"cloud: was {config.cloud!r}, expected 'aws'"
+    return _wrong_place(config) or _wrong_number(config) or _wrong_notice(config)
+
+
+def _wrong_place(config: AgentConfig) -> Optional[str]:
+    if config.cloud not in CLOUDS:
+        return f"cloud: was {config.cloud!r}, expected one of {', '.join(CLOUDS)}"
     if not config.command.strip():
         return "command: was empty, expected the training command (or `run -- COMMAND`)"
-    for name in ("ledger", "checkpoint_uri"):
-        if not getattr(config, name).startswith(("s3://", "file:///")):
-            return f"{name}: was {getattr(config, name)!r}, expected s3://… or file:///…"
+    if not config.ledger.startswith(("s3://", "file:///")):
+        why = ", but none can be kept in Cloud Storage yet" if config.ledger.startswith("gs://") else ""
+        return f"ledger: was {config.ledger!r}{why}; expected {_LEDGERS}"
+    if not config.checkpoint_uri.startswith(("s3://", "gs://", "file:///")):
+        return f"checkpoint_uri: was {config.checkpoint_uri!r}, expected s3://…, gs://… or file:///…"
+    return None
+
+
+def _wrong_number(config: AgentConfig) -> Optional[str]:
     for name in (f.name for f in fields(config) if f.name.endswith("_seconds")):
-        least = "at least 0" if name == "save_gap_seconds" else "more than 0"
-        value = getattr(config, name)
-        if value < 0 or (value == 0 and name != "save_gap_seconds"):
-            return f"{name}: was {value:g}, expected {least}"
+        value, may_be_none = getattr(config, name), name in _MAY_BE_ZERO
+        if value < 0 or (value == 0 and not may_be_none):
+            return f"{name}: was {value:g}, expected {'at least' if may_be_none else 'more than'} 0"
     if config.max_restarts < 0:
         return f"max_restarts: was {config.max_restarts}, expected at least 0"
+    return None
+
+
+def _wrong_notice(config: AgentConfig) -> Optional[str]:
+    if config.notice_signal:
+        try:
+            signal_number(config.notice_signal)
+        except ValueError as error:
+            return f"notice_signal: {error}"
+    if config.notice_command_confirms and not config.notice_command:
+        return "notice_command_confirms: was true without a notice_command, expected one"
     return None

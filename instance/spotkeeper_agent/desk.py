@@ -19,23 +19,32 @@ class Desk:
         node: who is asked.
         hear: takes notices in.
         status: returns what ``status`` answers.
+        last_words: returns what the job has said last.
     """
 
     def __init__(
-        self, config: AgentConfig, node: Node, hear: Callable[[Word], None], status: Callable[[], Dict[str, Any]]
+        self,
+        config: AgentConfig,
+        node: Node,
+        hear: Callable[[Word], None],
+        status: Callable[[], Dict[str, Any]],
+        last_words: Callable[[], str] = lambda: "",
     ) -> None:
         self._config, self._node, self._hear, self._status = config, node, hear, status
+        self._last_words = last_words
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Answer one request: ``status``, or ``notice`` with ``kind`` and what else the command line takes.
+        """Answer one request: ``status``, ``logs``, or ``notice`` with ``kind`` and what else the command line takes.
 
         Raises ``ValueError`` for anything else.
         """
         asked = request.get("request")
         if asked == "status":
             return self._status()
+        if asked == "logs":
+            return {"node": self._node.name, "text": self._last_words()}
         if asked != "notice":
-            raise ValueError(f"request: was {asked!r}, expected 'notice' or 'status'")
+            raise ValueError(f"request: was {asked!r}, expected 'notice', 'status' or 'logs'")
         kind, deadline = request.get("kind"), request.get("deadline")
         if kind not in NOTICE_KINDS:
             raise ValueError(f"kind: was {kind!r}, expected one of {', '.join(NOTICE_KINDS)}")

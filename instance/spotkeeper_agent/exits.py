@@ -20,11 +20,15 @@ class Exit(enum.Enum):
     """It found a later generation at the checkpoints (exit 76): not restarted here under the same number."""
     CRASH = "crash"
     """It failed and is started again."""
+    HANG = "hang"
+    """It made no step any more, was killed, and is started again."""
     FAILED = "failed"
     """It failed once more than the budget allows: the job is over."""
 
 
-def judge(code: int, *, lost: bool, leaving: bool, told_to_stop: bool, crashes: int, max_restarts: int) -> Exit:
+def judge(
+    code: int, *, lost: bool, leaving: bool, told_to_stop: bool, crashes: int, max_restarts: int, hung: bool = False
+) -> Exit:
     """Return why a command ended.
 
     Args:
@@ -35,6 +39,7 @@ def judge(code: int, *, lost: bool, leaving: bool, told_to_stop: bool, crashes: 
             unfinished work for finished is the one mistake that nothing later repairs.
         crashes: how often the command has crashed on this node before.
         max_restarts: how many crashes are answered with a restart.
+        hung: whether it was killed because it hung, which counts as a crash.
     """
     if lost:
         return Exit.LOST
@@ -46,7 +51,7 @@ def judge(code: int, *, lost: bool, leaving: bool, told_to_stop: bool, crashes: 
         return Exit.FAILED
     if code == EXIT_FENCED:
         return Exit.FENCED
-    return Exit.CRASH
+    return Exit.HANG if hung else Exit.CRASH
 
 
 def restart_pause(crashes: int) -> float:

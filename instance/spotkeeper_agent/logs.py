@@ -20,3 +20,14 @@ def log(event: str, **fields: object) -> None:
             sys.stdout.flush()
         except (OSError, ValueError):
             return  # a full disk or a closed pipe must not stop training
+
+
+def pass_on(lines: bytes) -> None:
+    """Write what the job has said to standard output, never into the middle of one of our own lines."""
+    with _lock:
+        try:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(lines)
+            sys.stdout.buffer.flush()
+        except (OSError, ValueError, AttributeError):
+            return  # as above

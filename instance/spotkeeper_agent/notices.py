@@ -39,7 +39,7 @@ class Word:
 
     kind: str
     source: str
-    """``imds``, ``signal``, ``command``, ``socket`` or ``shutdown``."""
+    """``imds`` (AWS), ``metadata`` (GCP), ``signal``, ``command``, ``socket`` or ``shutdown``."""
     at: float
     """When it was said, Unix seconds."""
     deadline: Optional[float] = None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Dict, Optional
 
 from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.goodput import Account
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.notices import Notice
 from spotkeeper_agent.outbox import Outbox
-from spotkeeper_agent.progress import with_local, write_progress
+from spotkeeper_agent.progress import ProgressWriter, with_local
 from spotkeeper_ledger import ANY, Board, NodeReport, Progress, dump, keys, run_dir
 from spotkeeper_ledger.run_dir import LocalProgress
 
@@ -41,6 +42,10 @@ class Reporter:
         self._report_due = 0.0
         self._progress: Optional[Progress] = None
         self._progress_due = 0.0
+        self._writer = ProgressWriter(board)
+        self._shipped: object = None
+        self._shipped_text = ""
+        self._ship_due = 0.0
 
     def blank_report(self) -> NodeReport:
         """A report of this node that says no more than that it lives."""
@@ -76,7 +81,28 @@ class Reporter:
         stamped = replace(report, at=time.time())
         self._put("report", keys.report(self._config.fleet, self._folder), dump(stamped))
 
-    def progress(self, progress: Progress) -> None:
+    def output(self, last_words: Callable[[], str], report: NodeReport) -> None:
+        """Send what the job has said last: at a notice and at an exit, both told by ``report``, and once a minute."""
+        pace = self._config.log_seconds
+        milestone = (report.notice_id, report.exit_code, report.restarts)
+        if pace <= 0 or (milestone == self._shipped and self._clock() < self._ship_due):
+            return
+        self._shipped, self._ship_due = milestone, self._clock() + pace
+        text = last_words()
+        if text != self._shipped_text:
+            self._shipped_text = text
+            self._put("log", keys.log(self._config.fleet, self._folder), text.encode("utf-8", "replace"))
+
+    def goodput(self) -> Dict[str, Optional[float]]:
+        """Return where the job's time has gone, as far as it has been told."""
+        told = self._writer.written
+        if told is None:
+            return {"goodput": None}
+        causes = ("saving_seconds", "recomputed_seconds", "restart_seconds", "waiting_seconds")
+        share = None if told.fraction is None else round(told.fraction, 4)
+        return {"goodput": share, **{name: round(getattr(told, name), 1) for name in causes}}
+
+    def progress(self, progress: Progress, account: Optional[Account] = None) -> None:
         """Send the job's progress, if its state or its last checkpoint is new or it is due."""
         local = run_dir.read(Path(self._config.run_dir), LocalProgress)
         current = with_local(progress, local)
@@ -86,7 +112,7 @@ class Reporter:
             return
         self._progress, self._progress_due = current, self._clock() + self._config.report_seconds
         stamped = replace(current, at=time.time())
-        self._outbox.put("progress", lambda: _ignore(write_progress(self._board, stamped)))
+        self._outbox.put("progress", lambda: _ignore(self._writer.write(stamped, account)))
 
     def _put(self, sort: str, key: str, body: bytes) -> None:
         self._outbox.put(sort, lambda: _ignore(self._board.write(key, body, expect=ANY)))

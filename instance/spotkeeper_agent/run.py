@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Callable, List, Optional, Tuple, TypeVar
 
 from spotkeeper_agent.agent import Agent, Event, Shutdown, SpecSeen
+from spotkeeper_agent.clouds import identity, notice_sources
 from spotkeeper_agent.config import AgentConfig
 from spotkeeper_agent.desk import Desk
 from spotkeeper_agent.hook import HookName, HookWatch, LifecycleHook
@@ -19,12 +20,12 @@ from spotkeeper_agent.job import kill_leftover
 from spotkeeper_agent.keeper import Keeper
 from spotkeeper_agent.lease import Lease
 from spotkeeper_agent.logs import log
-from spotkeeper_agent.node import Node, identify
+from spotkeeper_agent.node import Node
 from spotkeeper_agent.outbox import Outbox
 from spotkeeper_agent.reporter import Reporter
 from spotkeeper_agent.runner import Runner
 from spotkeeper_agent.server import Server
-from spotkeeper_agent.sources import LifecycleState, NoticeSource, Poller, Rebalance, Signals, SpotAction
+from spotkeeper_agent.sources import NoticeSource, Poller, Signals
 from spotkeeper_ledger import (
     Board,
     BoardError,
@@ -38,7 +39,6 @@ from spotkeeper_ledger import (
     run_dir,
 )
 from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
-from spotkeeper_ledger.imds import InstanceMetadata
 from spotkeeper_ledger.run_dir import Confirmation, LocalNotice
 
 LOCK_FILE = "agent.lock"
@@ -68,7 +68,7 @@ def run(config: AgentConfig) -> None:
         inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: inbox.put(Shutdown()))
-        node = _until(functools.partial(identify, InstanceMetadata()), "identity", functools.partial(_pause, inbox))
+        node = _until(identity(config), "identity", functools.partial(_pause, inbox))
         if node is not None:
             _work(config, node, inbox)
         log("stopped")
@@ -87,18 +87,20 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         floor=functools.partial(checkpoint_generation, config),
     )
     keeper = Keeper(lease, inbox.put, seek_seconds=config.signal_poll_seconds, beat_seconds=config.lease_seconds / 3)
+    runner = Runner(config, node.name, inbox.put)
     agent = Agent(
         config,
         node,
         inbox,
         keeper=keeper,
-        runner=Runner(config, node.name, inbox.put),
+        runner=runner,
         reporter=Reporter(config, node, board, outbox),
         hook_watch=HookWatch(outbox, config.hook_seconds / 3),
         open_hook=functools.partial(_open_hook, config, node),
     )
     threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
-    threads += [outbox, keeper, Server(Path(config.run_dir), Desk(config, node, inbox.put, agent.status).answer)]
+    desk = Desk(config, node, inbox.put, agent.status, runner.last_words)
+    threads += [outbox, keeper, Server(Path(config.run_dir), desk.answer)]
     threads.append(threading.Thread(target=_await_spec, args=(config, board, inbox.put), name="spec", daemon=True))
     for thread in threads:
         thread.start()
@@ -112,19 +114,14 @@ def checkpoint_generation(config: AgentConfig) -> int:
     try:
         found = open_board(config.checkpoint_uri, region=config.region).read("head.json")
         return 0 if found is None else load(Head, found.body).generation
-    except (BoardError, MalformedDocument) as error:
+    except (BoardError, MalformedDocument, ValueError) as error:  # of gs:// only the training process can read
         log("checkpoints-unknown", error=f"{type(error).__name__}: {error}")
         return 0
 
 
 def _sources(config: AgentConfig, node: Node, board: Board) -> List[NoticeSource]:
-    metadata, pace = InstanceMetadata(), config.imds_poll_seconds
-    return [
-        SpotAction(metadata, pace),
-        Rebalance(metadata, pace),
-        LifecycleState(metadata, pace),
-        Signals(board, config.fleet, config.incarnation, node.name, config.signal_poll_seconds),
-    ]
+    signals = Signals(board, config.fleet, config.incarnation, node.name, config.signal_poll_seconds)
+    return [*notice_sources(config), signals]
 
 
 def _open_hook(config: AgentConfig, node: Node, spec: FleetSpec) -> LifecycleHook:

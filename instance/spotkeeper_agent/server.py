@@ -18,6 +18,7 @@ from spotkeeper_agent.logs import log
 
 SOCKET = "agent.sock"
 MAX_REQUEST_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
 ANSWER_SECONDS = 5.0
 """How long a client waits for its answer."""
 RECEIVE_SECONDS = 1.0
@@ -84,15 +85,15 @@ def ask(run_dir: Union[str, Path], request: Dict[str, Any]) -> Dict[str, Any]:
             with _address(Path(run_dir)) as address:
                 connection.connect(address)
             connection.sendall(json.dumps(request).encode() + b"\n")
-            reply: Dict[str, Any] = json.loads(_receive(connection))
+            reply: Dict[str, Any] = json.loads(_receive(connection, MAX_ANSWER_BYTES))
         except (OSError, ValueError) as error:
             raise NoAgent(f"{Path(run_dir) / SOCKET}: no agent answers ({error})") from None
         return reply
 
 
-def _receive(connection: socket.socket) -> bytes:
+def _receive(connection: socket.socket, most: int = MAX_REQUEST_BYTES) -> bytes:
     received = b""
-    while not received.endswith(b"\n") and len(received) <= MAX_REQUEST_BYTES:
+    while not received.endswith(b"\n") and len(received) <= most:
         chunk = connection.recv(65536)
         if not chunk:
             break

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import calendar
 import json
+import random
 import threading
 import time
 from typing import Callable, Optional, Protocol, Tuple
@@ -27,6 +28,8 @@ from spotkeeper_ledger import (
 from spotkeeper_ledger.imds import InstanceMetadata
 
 Words = Tuple[Word, ...]
+_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.1, 1.0
+_COUNTED_FAILURES = 10
 
 
 class NoticeSource(Protocol):
@@ -34,7 +37,7 @@ class NoticeSource(Protocol):
 
     name: str
     every_seconds: float
-    """Pause between two polls."""
+    """Pause between two polls, 0 where a poll does its own waiting; may change with every poll."""
 
     def poll(self) -> Words:
         """Return all that is known now; raises whatever keeps it from telling."""
@@ -140,26 +143,38 @@ class Poller(threading.Thread):
         super().__init__(name=f"poll {source.name}", daemon=True)
         self._source, self._hear = source, hear
         self._told: Words = ()
-        self._failing = False
+        self._failures = 0
 
     def run(self) -> None:
         """Poll until the process ends."""
         while True:
             self.turn()
-            time.sleep(self._source.every_seconds)
+            time.sleep(self.pause())
+
+    def pause(self) -> float:
+        """Return the seconds until the next poll: the source's pace or a little less, so that nodes do not ask in step.
+
+        A source that cannot tell is asked again after 0.1 s, 0.2 s … at most 1 s, unless its own pace is slower.
+        """
+        pace = self._source.every_seconds * random.uniform(0.9, 1.0)  # noqa: S311 - spreads requests, keeps no secret
+        return (
+            max(pace, min(_LONGEST_RETRY_SECONDS, _RETRY_SECONDS * 2.0 ** (self._failures - 1)))
+            if self._failures
+            else pace
+        )
 
     def turn(self) -> None:
         """Poll once."""
         try:
             words = self._source.poll()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one source may not silence it for good
-            if not self._failing:
+            if not self._failures:
                 log("source-failing", source=self._source.name, error=f"{type(error).__name__}: {error}")
-            self._failing = True
+            self._failures = min(self._failures + 1, _COUNTED_FAILURES)
             return
-        if self._failing:
+        if self._failures:
             log("source-back", source=self._source.name)
-        self._failing = False
+        self._failures = 0
         for word in words:
             if word not in self._told:
                 self._hear(word)

@@ -18,6 +18,7 @@ from typing import Callable, Deque, Mapping, Optional, Tuple, Union
 
 from spotkeeper_ledger import BoardError, run_dir
 from spotkeeper_ledger.run_dir import FILES, Confirmation, LocalNotice, LocalProgress
+from spotkeeper_training.stacks import answer_stacks
 from spotkeeper_training.store import CheckpointStore
 
 SAVE_INTERVAL_SECONDS = 600.0
@@ -75,6 +76,10 @@ class CheckpointGuard:
         self._reported: Deque[Tuple[float, int]] = deque(maxlen=_RATE_REPORTS)
         self._step = 0
         self._total: Optional[int] = None
+        self._saving_seconds = 0.0
+        self._busy = ""
+        if self._folder is not None:
+            answer_stacks(self._folder)
 
     @property
     def notice(self) -> Optional[LocalNotice]:
@@ -126,14 +131,19 @@ class CheckpointGuard:
         """
         notice = self.notice
         started = self._clock()
+        self._mark_busy("saving")
         try:
             self._store.publish(step, parts)
         except BoardError as error:
+            self._saving_seconds += self._clock() - started
+            self._mark_busy("")
             pressing = notice is not None and notice.leaving
             self._retry_due = self._clock() + (PRESSING_RETRY_SECONDS if pressing else RETRY_SECONDS)
             _log.warning("step %d was not saved (%s: %s); training goes on", step, type(error).__name__, error)
             return False
         ended = self._clock()
+        self._busy = ""
+        self._saving_seconds += ended - started
         self._save_seconds.append(ended - started)
         self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
         self._due, self._retry_due = ended + self._interval, -math.inf
@@ -173,6 +183,11 @@ class CheckpointGuard:
         )
         self._write(confirmation)
 
+    def _mark_busy(self, busy: str) -> None:
+        """Tell the agent that no step is to be expected, or that they go on: it would take that for a hang."""
+        self._busy = busy
+        self._write_progress()
+
     def _write_progress(self) -> None:
         self._write(
             LocalProgress(
@@ -184,6 +199,8 @@ class CheckpointGuard:
                 published_step=self._published_step,
                 published_at=self._published_at,
                 save_seconds_p95=self._p95(),
+                saving_seconds=self._saving_seconds,
+                busy=self._busy,
             )
         )
 

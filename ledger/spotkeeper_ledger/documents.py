@@ -282,6 +282,32 @@ class Generation(Fact):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Goodput(Fact):
+    """Where the time of a job has gone since it was first started; all its seconds together are that time."""
+
+    since: float
+    useful_seconds: float = 0.0
+    """Steps that are part of what the job has become."""
+    saving_seconds: float = 0.0
+    """Steps held up by saving."""
+    recomputed_seconds: float = 0.0
+    """Steps made once more after a loss."""
+    restart_seconds: float = 0.0
+    """From each start of the command to its first step; hangs and pauses after crashes among it."""
+    waiting_seconds: float = 0.0
+    """No node had the job."""
+    high_step: Optional[int] = None
+    """The furthest step that was ever reported."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fraction(self) -> Optional[float]:
+        """Useful time over all time; ``None`` before any has passed."""
+        lost = self.saving_seconds + self.recomputed_seconds + self.restart_seconds + self.waiting_seconds
+        return self.useful_seconds / (self.useful_seconds + lost) if self.useful_seconds + lost > 0 else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Progress(Fact):
     """``fleets/<fleet>/job/progress.json``: how far the job is.
 
@@ -305,6 +331,7 @@ class Progress(Fact):
     published_at: Optional[float] = None
     save_seconds_p95: Optional[float] = None
     exit_code: Optional[int] = None
+    goodput: Optional[Goodput] = None
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -352,6 +379,8 @@ class NodeReport(Fact):
     exit_code: Optional[int] = None
     exit_reason: str = ""
     restarts: int = 0
+    stacks: str = ""
+    """Where the ranks were when the job was last found hanging on this node; at most 8,000 characters."""
     command_version: str = ""
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)

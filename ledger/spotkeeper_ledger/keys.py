@@ -60,6 +60,11 @@ def notice(fleet: str, folder: str) -> str:
     return f"{nodes(fleet)}{folder}/notice.json"
 
 
+def log(fleet: str, folder: str) -> str:
+    """Key of the last lines that the job has said on the node whose folder is named ``folder``: text, no document."""
+    return f"{nodes(fleet)}{folder}/log.txt"
+
+
 def report(fleet: str, folder: str) -> str:
     """Key of the :class:`~spotkeeper_ledger.documents.NodeReport` of the node whose folder is named ``folder``."""
     return f"{nodes(fleet)}{folder}/report.json"

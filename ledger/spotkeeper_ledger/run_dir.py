@@ -8,6 +8,7 @@ in a system call, so that either may be stopped, replaced or written in another 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,11 @@ RUN_ID = "SPOTKEEPER_RUN_ID"
 ATTEMPT = "SPOTKEEPER_ATTEMPT"
 """How many times this node has started the command before."""
 SAVE_GAP_SECONDS = "SPOTKEEPER_SAVE_GAP_SECONDS"
+
+STACKS = "stacks"
+"""Folder in the run directory: where each process was that got :data:`STACKS_SIGNAL`, as ``<pid>.txt``."""
+STACKS_SIGNAL = signal.SIGRTMIN + 7
+"""Asks a training process for its stacks; nothing else on a node uses this signal."""
 
 EXIT_STOPPED_FOR_NOTICE = 75
 """The job saved a whole checkpoint for a notice and stopped; another node goes on (``EX_TEMPFAIL``)."""
@@ -61,7 +67,8 @@ class Confirmation:
 
     VERSION: ClassVar[int] = 1
 
-    step: int
+    step: Optional[int]
+    """The step of the checkpoint; ``None`` where what has saved it did not say."""
     at: float
     notice_id: str = ""
     generation: Optional[int] = None
@@ -83,6 +90,10 @@ class LocalProgress:
     published_step: Optional[int] = None
     published_at: Optional[float] = None
     save_seconds_p95: Optional[float] = None
+    saving_seconds: Optional[float] = None
+    """How long saving has held up the steps of this process in all."""
+    busy: str = ""
+    """What keeps it from making steps just now, such as ``saving``; empty while it makes them."""
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 

@@ -135,6 +135,23 @@ class S3Board:
             for item in page.findall("{*}CommonPrefixes"):
                 yield PurePosixPath(unquote(_text(item, "Prefix"))).name
 
+    def days_of_incomplete_uploads(self, prefix: str) -> Optional[int]:
+        """Return after how many days the bucket removes uploads below ``prefix`` that were cut off; ``None`` if never.
+
+        Raises :class:`Denied` for a caller without ``s3:GetLifecycleConfiguration``.
+        """
+        response = self._call("GET", f"{self._root or '/'}?lifecycle=")
+        if response.status != _OK:
+            return None  # the bucket has no rules
+        days = []
+        for rule in ET.fromstring(response.body).findall("{*}Rule"):  # noqa: S314 - as above
+            begins = rule.findtext("{*}Filter/{*}Prefix") or rule.findtext("{*}Prefix") or ""
+            narrowed = rule.find("{*}Filter/{*}And") is not None or rule.find("{*}Filter/{*}Tag") is not None
+            after = rule.findtext("{*}AbortIncompleteMultipartUpload/{*}DaysAfterInitiation")
+            if after and _text(rule, "Status") == "Enabled" and prefix.startswith(begins) and not narrowed:
+                days.append(int(after))
+        return min(days, default=None)
+
     def delete(self, key: str) -> None:
         """Delete the object; one that is not there is no error."""
         self._call("DELETE", self._target(key))

@@ -1,0 +1,29 @@
+"""What differs between clouds on a node: who it is, and where its cloud tells that it will go."""
+
+from __future__ import annotations
+
+from typing import Callable, List
+
+from spotkeeper_agent import gcp, node
+from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.node import Node
+from spotkeeper_agent.sources import LifecycleState, NoticeSource, Rebalance, SpotAction
+from spotkeeper_ledger.imds import InstanceMetadata
+
+
+def identity(config: AgentConfig) -> Callable[[], Node]:
+    """Return what asks the metadata service who this node is, and raises whatever keeps it from telling."""
+    if config.cloud == "gcp":
+        server = gcp.MetadataServer()
+        return lambda: gcp.identify(server)
+    metadata = InstanceMetadata()
+    return lambda: node.identify(metadata)
+
+
+def notice_sources(config: AgentConfig) -> List[NoticeSource]:
+    """Return the cloud's own sources of notices."""
+    pace = config.imds_poll_seconds
+    if config.cloud == "gcp":
+        return [gcp.Preemption(gcp.MetadataServer(), pace)]
+    metadata = InstanceMetadata()
+    return [SpotAction(metadata, pace), Rebalance(metadata, pace), LifecycleState(metadata, pace)]
