@@ -83,7 +83,7 @@ def raw_program(notes: Any) -> Callable[[], None]:
     def program() -> None:
         for token, given in LOOKUPS.items():
             for args in given:
-                pulumi.runtime.invoke(token, args)
+                pulumi.runtime.invoke_output(token, args)
         made: dict[str, pulumi.Output[Any]] = {}
         for kind, name, given, answered in resources:
             resource = kind(name, **{key: passed(value, made) for key, value in given.items()})
