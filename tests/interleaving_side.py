@@ -92,4 +92,5 @@ def _begun(fleets: Sequence[FleetSpec]) -> SharedWorld:
         world = SharedWorld(*fleets)
         Batch(Promises(world), [world.tick()]).work(Gate())
         _worlds[kind] = world
-    return copy.deepcopy(_worlds[kind])
+    begun = _worlds[kind]
+    return copy.deepcopy(begun, {id(each): each for each in begun.specs.values()})  # they never change
