@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from typing import TypeAlias
 
-from interleaving_promises import Batch, Promises
+from interleaving_account import Promises
+from interleaving_promises import Batch
 from interleaving_steps import Gate
 from interleaving_world import SharedWorld
 from spotkeeper_ledger import DRAIN, FleetSpec, NoticeRecord
