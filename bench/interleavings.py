@@ -66,7 +66,8 @@ def main() -> None:
         tried = []
         for each in pool.map(attempt, seeds, sizes):
             tried.append(each)
-            print(f"seed {each.seed}: {each.counts['examples']} examples, {each.seconds:.0f} s", file=sys.stderr)
+            words = f"{each.counts['examples']} examples, {each.seconds:.0f} s{', FAILED' if each.failure else ''}"
+            print(f"seed {each.seed}: {words}", file=sys.stderr)
     figures = summary(tried, time.perf_counter() - began)
     print(table([{"what": name, "how many": count} for name, count in figures["counts"].items()]))
     failures = figures["failures"]

@@ -245,7 +245,8 @@ class Interleaving:
                 self.happen("market", name, 100, CAPACITY)
             # Where one who is silent was drained for good, and by the other handler somebody else or nobody, one fleet
             # has a silent node to make up for, and the other none.
-            for node in sorted(self.shared.world.cloud.nodes[name].silent & drained):
+            in_one = self.shared.promises.drained ^ self.reference.promises.drained
+            for node in sorted(self.shared.world.cloud.nodes[name].silent & in_one):
                 self.happen("speak_again", name, node)
 
     def _outcomes(self) -> tuple[dict[str, Outcome], dict[str, Outcome]]:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from typing import TypeAlias
 
-from interleaving_promises import Batch, Promises
+from interleaving_account import Promises
+from interleaving_promises import Batch
 from interleaving_steps import Gate
 from interleaving_world import SharedWorld
 from spotkeeper_ledger import DRAIN, FleetSpec, NoticeRecord
@@ -92,4 +93,5 @@ def _begun(fleets: Sequence[FleetSpec]) -> SharedWorld:
         world = SharedWorld(*fleets)
         Batch(Promises(world), [world.tick()]).work(Gate())
         _worlds[kind] = world
-    return copy.deepcopy(_worlds[kind])
+    begun = _worlds[kind]
+    return copy.deepcopy(begun, {id(each): each for each in begun.specs.values()})  # they never change

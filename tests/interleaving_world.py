@@ -272,7 +272,15 @@ class SharedWorld:
         for node in nodes.running():
             if node in nodes.silent:
                 continue
-            said = NodeReport(name, wanted.incarnation, node, boot_id="boot", at=self.now)
-            if (node, notice_id(node, INTERRUPTION)) in known:
-                said = replace(said, notice_id=notice_id(node, INTERRUPTION), confirmed_step=7, confirmed_at=self.now)
-            self.put(keys.report(name, wanted.node_prefix + node), said)
+            saved = (node, notice_id(node, INTERRUPTION)) in known
+            body = _reported(name, wanted.incarnation, node, self.now, saved)
+            self.board.write(keys.report(name, wanted.node_prefix + node), body, expect=ANY)
+
+
+@lru_cache(maxsize=256)
+def _reported(fleet: str, incarnation: str, node: str, now: float, saved: bool) -> bytes:
+    """Return a report; two worlds have the same one at the same moment."""
+    said = NodeReport(fleet, incarnation, node, boot_id="boot", at=now)
+    if saved:
+        said = replace(said, notice_id=notice_id(node, INTERRUPTION), confirmed_step=7, confirmed_at=now)
+    return dump(said)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -30,20 +29,7 @@ def part(number: int) -> Any:
     return pytest.param(number, marks=pytest.mark.xdist_group(f"interleavings-{number}"))
 
 
-@pytest.fixture
-def seldom_collected() -> Iterator[None]:
-    """Leave what is there already out of all collecting of garbage, and collect the rest seldom."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
-    yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
-
-
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("seldom_collected")
 @pytest.mark.parametrize("number", [part(number) for number in range(SEEDS)])
 def test_whatever_happens(number: int) -> None:
     run_state_machine_as_test(seed(number)(Machine), settings=chosen(EXAMPLES, print_blob=False))
