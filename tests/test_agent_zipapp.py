@@ -41,9 +41,7 @@ def test_the_unit_restarts_always_and_leaves_more_time_than_a_notice(unit: Path,
     found = settings(unit.read_text())
     assert found["Restart"] == "always"
     assert found["StartLimitIntervalSec"] == "0"
-    assert found["ExecStart"] == (
-        f"{sys.executable} {tmp_path}/opt/agent.pyz run --config /etc/spotkeeper/agent.json"
-    )
+    assert found["ExecStart"] == (f"{sys.executable} {tmp_path}/opt/agent.pyz run --config /etc/spotkeeper/agent.json")
     assert float(found["TimeoutStopSec"]) == 230.0
     assert bootstrap.STOP_MARGIN_SECONDS >= SHUTDOWN_SECONDS
     assert found["KillMode"] == "mixed", "the job gets its SIGTERM from the agent, in order"

@@ -119,12 +119,16 @@ def main() -> None:
     config["run_dir"] = f"{root}{config['run_dir']}"
     agent = fetch_agent(config["ledger"], sys.argv[2], config["region"])
     filled = {"python": sys.executable, "root": root, "fleet": config["fleet"]}
-    stop_seconds = float(config["notice_seconds"]) + STOP_MARGIN_SECONDS
+    unit = UNIT.format(**filled, stop_seconds=float(config["notice_seconds"]) + STOP_MARGIN_SECONDS)
     base = Path(root or "/")
     install(base / "opt/spotkeeper/agent.pyz", agent, 0o644)
     install(base / "etc/spotkeeper/agent.json", json.dumps(config, indent=1).encode(), 0o600)
     install(base / "usr/local/bin/spotkeeper-agent", WRAPPER.format(**filled).encode(), 0o755)
-    install(base / "etc/systemd/system/spotkeeper-agent.service", UNIT.format(**filled, stop_seconds=stop_seconds).encode(), 0o644)
+    install(
+        base / "etc/systemd/system/spotkeeper-agent.service",
+        unit.encode(),
+        0o644,
+    )
 
 
 if __name__ == "__main__":

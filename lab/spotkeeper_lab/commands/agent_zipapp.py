@@ -1,4 +1,4 @@
-"""``spotkeeper agent-zipapp``: the agent for nodes that somebody sets up by hand, with an image or with another tool."""
+"""``spotkeeper agent-zipapp``: the agent for nodes that are set up by hand, by an image or by another tool."""
 
 from __future__ import annotations
 
