@@ -84,7 +84,7 @@ class Ledger:
             self.requests += 1
             etag, held = self.objects.get(path, ("", b""))
             if method == "PUT":
-                if "if-none-match" in headers and etag or headers.get("if-match", etag) != etag:
+                if ("if-none-match" in headers and etag) or headers.get("if-match", etag) != etag:
                     return 412, {}, b""
                 self.objects[path] = (f'"{self.requests}"', body)
                 return 200, {"ETag": f'"{self.requests}"'}, b""
@@ -104,9 +104,8 @@ def serving(answer: Callable[..., Any], context: ssl.SSLContext | None = None) -
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, said = answer(
-                self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body
-            )
+            asked = {name.lower(): value for name, value in self.headers.items()}
+            status, headers, said = answer(self.command, self.path, asked, body)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -115,13 +114,18 @@ def serving(answer: Callable[..., Any], context: ssl.SSLContext | None = None) -
             self.end_headers()
             self.wfile.write(said)
 
-        do_GET = do_PUT = do_POST = handle_any
+        do_GET = do_PUT = do_POST = handle_any  # noqa: N815 - the names that the base class calls
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """An agent that was killed has left its connections."""
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
