@@ -270,6 +270,7 @@ def test_the_agent_is_told_everything(usual: Declared) -> None:
         "hang_seconds": 600.0,
         "max_restarts": 3,
     }
+    assert agent_archive().sha256 in script
 
 
 def test_the_agent_is_told_how_the_job_wants_to_be_told() -> None:
@@ -281,7 +282,6 @@ def test_the_agent_is_told_how_the_job_wants_to_be_told() -> None:
     assert load(AgentConfig, json.dumps(told).encode()).extra == {}
     bare = agent_config(plan_fleet({"nodes": 1, "notice_signal": "none"}), fleet=FLEET, place=place, **where)
     assert not set(bare) & set(wishes)
-    assert agent_archive().sha256 in script
 
 
 def requirements_of(requirements: dict[str, Any]) -> dict[str, Any]:
