@@ -47,9 +47,10 @@ class FleetTimingsArgs(TypedDict):
     lease_seconds: NotRequired[float]
     """A holder of the job that has not been heard for this time is taken for dead. Default 30."""
     signal_poll_seconds: NotRequired[float]
-    """How often a node asks the ledger for signals. Default 5."""
+    """How often a node asks the ledger for signals, and its metadata service for what leaves more time than an
+    interruption: rebalance recommendations, and whether its group lets it go. Default 5."""
     imds_poll_seconds: NotRequired[float]
-    """How often a node asks its metadata service for notices. Default 1."""
+    """How often a node asks its metadata service for interruptions. Default 1."""
     log_seconds: NotRequired[float]
     """How often a node puts the last lines of its job's output into the ledger, besides at a notice and at the job's
     end. Default 60; 0 never does."""
