@@ -24,6 +24,8 @@ SPOTKEEPER_RUN_DIR there; or let the agent be what the container runs.
 examples:
   spotkeeper agent-zipapp --out agent.pyz
   spotkeeper agent-zipapp --out /opt/spotkeeper/agent.pyz --unit /etc/systemd/system/spotkeeper-agent.service
+
+exit codes: 0 done; 2 wrong input, or a file cannot be written
 """
 
 
