@@ -11,9 +11,15 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-USUAL: dict[str, list[str]] = {"cold_start": [], "declare": [], "notice": [], "storm": []}
+USUAL: dict[str, list[str]] = {
+    "agent": ["--minutes", "1", "--changes", "20"],
+    "cold_start": [],
+    "declare": [],
+    "notice": [],
+    "storm": [],
+}
 """What each benchmark is given."""
-FULL: dict[str, list[str]] = {**USUAL, "storm": ["--full"], "interleavings": []}
+FULL: dict[str, list[str]] = {**USUAL, "agent": [], "storm": ["--full"], "interleavings": []}
 """The same where all is asked for."""
 
 

@@ -107,8 +107,13 @@ def serving_gcp(name: str = "node-1", *, spot: bool = True) -> Iterator[GcpMetad
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """An agent that was killed has left its connections."""
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     metadata.host = f"127.0.0.1:{server.server_address[1]}"
     try:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent_process_support import Nodes
-from agent_support import FLEET, wait_until
+from agent_support import FLEET, PREFIX, wait_until
 from spotkeeper_agent.cli import main
+from spotkeeper_ledger import keys
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,8 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         (["--help"], ["exit codes", "75", "76", "notice.json", "spotkeeper-agent notice --kind"]),
         (["run", "--help"], ["--config FILE [-- COMMAND", "agent.json"]),
         (["notice", "--help"], ["--deadline", "Unix seconds", "--drill", "all but rebalance make the job stop"]),
+        (["logs", "--help"], ["--ledger URI", "also one that is gone"]),
+        (["doctor", "--help"], ["--config FILE", "--json"]),
         (["status", "--help"], ["--json", "$SPOTKEEPER_RUN_DIR"]),
     ]:
         with pytest.raises(SystemExit) as ended:
@@ -46,6 +49,36 @@ def test_status(node: tuple[Nodes, Path], capsys: pytest.CaptureFixture[str], mo
     lines = capsys.readouterr().out.splitlines()
     assert "role            holder" in lines
     assert "notice          -" in lines
+    assert "goodput" in said
+
+
+def test_what_the_job_said_last_is_shown_and_found_in_the_ledger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Nodes(tmp_path) as nodes:
+        nodes.fleet.write_spec()
+        node = nodes.start("i-1", "for n in 1 2 3; do echo line $n; done; echo oops >&2; exit 3", max_restarts=0)
+        wait_until(lambda: (r := nodes.fleet.report("i-1")) and r.exit_reason == "failed")
+        assert main(["logs", "--run-dir", str(node.run_dir), "--lines", "2"]) == 0
+        assert capsys.readouterr().out == "line 3\noops\n"
+        from_ledger = ["logs", "--ledger", nodes.fleet.uri, "--fleet", FLEET, "--node"]
+        wait_until(lambda: main([*from_ledger, "i-1"]) == 0)
+        shown = capsys.readouterr().out.splitlines()
+        assert shown == ["# i-1, generation 1, start 1", "line 1", "line 2", "line 3", "oops"]
+        assert (node.folder / "log").read_text().count("line 2\n") == 1, "in the agent's own output as before"
+        assert main([*from_ledger, "i-9"]) == 1
+        assert "i-9 has put none into" in capsys.readouterr().err
+        assert main(from_ledger[:3]) == 2
+        assert main(["logs", "--ledger", "gopher://x", "--fleet", FLEET, "--node", "i-1"]) == 1
+
+
+def test_words_are_kept_to_the_node_where_that_is_asked_for(tmp_path: Path) -> None:
+    with Nodes(tmp_path) as nodes:
+        nodes.fleet.write_spec()
+        nodes.start("i-1", "echo secret; exit 3", max_restarts=0, log_seconds=0)
+        wait_until(lambda: (r := nodes.fleet.report("i-1")) and r.exit_reason == "failed")
+        wait_until(lambda: (p := nodes.fleet.progress) and p.state == "failed")
+        assert nodes.fleet.board.read(keys.log(FLEET, f"{PREFIX}i-1")) is None
 
 
 def test_a_notice_for_others_is_not_heard(node: tuple[Nodes, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from agent_process_support import Nodes
 from agent_support import wait_until
-from spotkeeper_agent.hangs import REPORTED_CHARACTERS, summary
+from spotkeeper_agent.hangs import REPORTED_CHARACTERS, HangWatch, summary
+from spotkeeper_agent.notices import Moment, Notice
+from spotkeeper_ledger.run_dir import LocalProgress
 
 JOB = """
 import os, sys, time
@@ -67,6 +70,44 @@ def test_a_job_that_hangs_is_asked_where_it_is_and_started_again(nodes: Nodes) -
     shipped = nodes.fleet.board.read("fleets/vision-test-resnet/nodes/AROAFLEET:i-1/log.txt")
     assert shipped is not None
     assert b"# stacks of " in shipped.body
+
+
+def test_ranks_that_agree_on_a_step_do_not_hang(tmp_path: Path) -> None:
+    class Told:
+        killed = asked = 0
+
+        def tell(self, number: int) -> int:
+            self.asked += 1
+            return 1
+
+        def kill(self) -> None:
+            self.killed += 1
+
+    job, watch = Told(), HangWatch(tmp_path, least_seconds=5.0)
+    watch.start()
+    clock = 0.0
+
+    def turns(number: int, step: Callable[[int], int], notice: Notice | None = None) -> None:
+        nonlocal clock
+        for turn in range(number):
+            clock += 1.0
+            said = LocalProgress(step=step(turn), at=float(step(turn)))
+            watch.turn(job, said, notice, Moment(clock, clock))  # type: ignore[arg-type]
+
+    turns(10, lambda turn: turn)
+    for stage in ("arming", "commit"):
+        (tmp_path / "agreement.json").write_text(json.dumps({"stage": stage}))
+        turns(100, lambda _: 9)
+    assert job.asked == 0
+    (tmp_path / "agreement.json").write_text("rubbish")
+    leaving = Notice("i-1:leaving", "drain", "signal", 0.0, Moment(0.0, 0.0))
+    turns(100, lambda _: 9, leaving)
+    assert job.asked == 0, "the deadline ends that"
+    turns(6, lambda _: 9)
+    assert (job.asked, job.killed) == (1, 0)
+    turns(2, lambda _: 9)
+    assert job.asked == 1
+    assert job.killed
 
 
 def test_a_hang_beyond_the_budget_fails_the_job(nodes: Nodes) -> None:

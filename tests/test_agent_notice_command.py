@@ -17,13 +17,13 @@ from agent_support import wait_until
 from spotkeeper_agent.notice_command import GRACE_SECONDS, NoticeCommand, environment
 from spotkeeper_agent.notices import Moment, Notice
 
-NOW = Moment.now()
 ENV = {"PATH": os.environ["PATH"]}
 
 
 def notice(seconds: float | None, kind: str = "interruption", *, drill: bool = False) -> Notice:
-    deadline = None if seconds is None else Moment(NOW.wall + seconds, NOW.boot + seconds)
-    return Notice(f"i-1:{kind}", kind, "imds", NOW.wall, NOW, deadline, NOW if deadline else None, drill)
+    now = Moment.now()
+    deadline = None if seconds is None else Moment(now.wall + seconds, now.boot + seconds)
+    return Notice(f"i-1:{kind}", kind, "imds", now.wall, now, deadline, now if deadline else None, drill)
 
 
 def later(seconds: float) -> Moment:
@@ -58,7 +58,8 @@ def test_it_is_told_what_there_is_to_know(tmp_path: Path) -> None:
     assert env["SPOTKEEPER_NOTICE_ID"] == "i-1:interruption"
     assert env["SPOTKEEPER_NOTICE_KIND"] == "interruption"
     assert env["SPOTKEEPER_NOTICE_LEAVING"] == "1"
-    assert float(env["SPOTKEEPER_NOTICE_DEADLINE"]) == pytest.approx(NOW.wall + 100, abs=0.01)
+    assert one.deadline is not None
+    assert float(env["SPOTKEEPER_NOTICE_DEADLINE"]) == pytest.approx(one.deadline.wall, abs=0.01)
     assert 0 < float(env["SPOTKEEPER_NOTICE_SECONDS"]) <= 90, "until the job is told to stop"
     assert env["SPOTKEEPER_NOTICE_DRILL"] == "0"
     assert heard.notices == [one]
@@ -105,7 +106,7 @@ def test_success_after_its_time_is_none(tmp_path: Path) -> None:
 def test_how_long_it_may_run(known: float | None, most: float, left: float) -> None:
     running, _ = start("exec sleep 600", notice(100), most)
     now = notice(known) if known else notice(None, "rebalance")
-    assert running.seconds_left(now, NOW) == pytest.approx(left, abs=1.0)
+    assert running.seconds_left(now, Moment.now()) == pytest.approx(left, abs=1.0)
     running.kill()
     ended(running)
 

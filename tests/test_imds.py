@@ -2,7 +2,7 @@ import pytest
 
 from ledger_support import Answer, Asked, answering
 from spotkeeper_ledger import Unavailable
-from spotkeeper_ledger.imds import InstanceMetadata
+from spotkeeper_ledger.imds import TOKEN_SECONDS, InstanceMetadata
 
 
 def metadata(asked: Asked) -> Answer:
@@ -43,6 +43,31 @@ def test_any_other_answer_is_unavailable(status: int) -> None:
         pytest.raises(Unavailable, match=str(status)),
     ):
         InstanceMetadata(server.url).get("instance-id")
+
+
+def test_a_service_that_hangs_is_given_up_and_asked_again() -> None:
+    silent = True
+
+    def answer(asked: Asked) -> Answer:
+        return Answer(body=b"i-1", drip=True) if silent and asked.method == "GET" else metadata(asked)
+
+    with answering(answer) as server:
+        imds = InstanceMetadata(server.url, timeout=0.2)
+        with pytest.raises(Unavailable, match="instance-id"):
+            imds.get("instance-id")
+        silent = False
+        assert imds.get("instance-id") == "i-1"
+
+
+def test_a_token_is_renewed_before_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("spotkeeper_ledger.imds.time.monotonic", lambda: now[0])
+    with answering(metadata) as server:
+        imds = InstanceMetadata(server.url, timeout=1e9)
+        for elapsed in (0, TOKEN_SECONDS * 0.89, TOKEN_SECONDS * 0.02):
+            now[0] += elapsed
+            assert imds.get("instance-id") == "i-1"
+    assert [asked.method for asked in server.asked] == ["PUT", "GET", "GET", "PUT", "GET"]
 
 
 def test_no_token_is_unavailable_and_version_1_is_never_tried() -> None:

@@ -62,6 +62,9 @@ def test_only_actions_without_resources_are_bound_to_none() -> None:
     [
         ("s3:PutObject", "ledger/fleets/p-s-f/nodes/AROA1:i-1/report.json", True),
         ("s3:PutObject", "ledger/fleets/p-s-f/nodes/AROA1:i-2/report.json", False),
+        ("s3:PutObject", "ledger/fleets/p-s-f/nodes/AROA1:i-1/log.txt", True),
+        ("s3:PutObject", "ledger/fleets/p-s-f/nodes/AROA1:i-2/log.txt", False),
+        ("s3:PutObject", "ledger/fleets/p-s-f/nodes/AROA1:i-1/anything", False),
         ("s3:PutObject", "ledger/fleets/p-s-f/job/generation.json", True),
         ("s3:PutObject", "ledger/fleets/p-s-f/spec.json", False),
         ("s3:PutObject", "ledger/fleets/p-s-f/ledger.json", False),

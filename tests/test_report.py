@@ -13,6 +13,7 @@ from spotkeeper_lab.evidence import Evidence
 from spotkeeper_lab.report import build
 from spotkeeper_lab.summary import headline, summary
 from spotkeeper_lab.timeline import DEPLOY, FROZEN, SPOT, Alarm, Deploy, Fault, Strike
+from spotkeeper_ledger import Goodput
 
 GOOD = Evidence(recovered(), scenario.load("one-interruption").expect, digest="abc", uninterrupted_digest="abc")
 CALLS = {
@@ -97,6 +98,25 @@ def test_training(report):
     assert (training["resumed_on"], training["resume_step"]) == ("i-spot-b", 130)
     assert report["ok"] is True
     assert report["broken_promises"] == []
+
+
+def test_where_the_time_has_gone():
+    story = scenario.load("one-interruption")
+    assert build(story, GOOD, CALLS)["training"]["goodput"] is None
+    goodput = Goodput(1.0, useful_seconds=30.0, saving_seconds=2.0, restart_seconds=6.0, waiting_seconds=2.0)
+    report = build(story, replace(GOOD, timeline=replace(recovered(), goodput=goodput)), CALLS)
+    assert report["training"]["goodput"] == {
+        "fraction": 0.75,
+        "useful_seconds": 30.0,
+        "saving_seconds": 2.0,
+        "recomputed_seconds": 0.0,
+        "restart_seconds": 6.0,
+        "waiting_seconds": 2.0,
+    }
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(report))
+    said = console.file.getvalue()
+    assert "Goodput: 75%, 30.0 s of useful steps; lost: 2.0 s saving, 6.0 s restarts, 2.0 s waiting for a node." in said
 
 
 def test_capacity_is_what_ran(report):

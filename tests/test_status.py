@@ -93,6 +93,7 @@ def test_the_job_is_as_its_nodes_say_until_the_responder_knows_better(ledger: Le
     job = seen(ledger).job
     assert (job.state, job.node, job.generation, job.step, job.checkpoint_step) == ("running", node(1), 3, 120, 100)
     assert job.checkpoint_age_seconds == pytest.approx(300)
+    assert job.goodput is None
     ledger.fleet(job_state="failed", job_ended_at=ledger.now)
     assert seen(ledger).job.state == "failed"
 

@@ -13,7 +13,11 @@ import pytest
 import spotkeeper
 from pulumi_support import REGION, RESPONDER, Declared, declare, declare_fleet, fleet_args
 from spotkeeper.archives import agent_archive
+from spotkeeper.aws.fleet_documents import agent_config
 from spotkeeper.aws.groups import hook_timeout
+from spotkeeper.aws.naming import Place
+from spotkeeper.fleet import plan_fleet
+from spotkeeper_agent import AgentConfig
 from spotkeeper_ledger import load
 from spotkeeper_ledger.documents import FleetSpec
 
@@ -262,9 +266,22 @@ def test_the_agent_is_told_everything(usual: Declared) -> None:
         "hook_seconds": 600.0,
         "save_gap_seconds": 60.0,
         "rebalance_expiry_seconds": 1200.0,
+        "log_seconds": 60.0,
+        "hang_seconds": 600.0,
         "max_restarts": 3,
     }
     assert agent_archive().sha256 in script
+
+
+def test_the_agent_is_told_how_the_job_wants_to_be_told() -> None:
+    wishes = {"notice_signal": "USR1", "notice_command": "sync", "notice_command_confirms": True}
+    place = Place("aws", REGION, "123456789012")
+    where = {"responder": RESPONDER, "incarnation": "A", "command": "train", "checkpoint_uri": "s3://checkpoints"}
+    told = agent_config(plan_fleet({"nodes": 1, **wishes}), fleet=FLEET, place=place, **where)
+    assert {name: told.get(name) for name in wishes} == wishes
+    assert load(AgentConfig, json.dumps(told).encode()).extra == {}
+    bare = agent_config(plan_fleet({"nodes": 1, "notice_signal": "none"}), fleet=FLEET, place=place, **where)
+    assert not set(bare) & set(wishes)
 
 
 def requirements_of(requirements: dict[str, Any]) -> dict[str, Any]:

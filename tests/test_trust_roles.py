@@ -73,6 +73,7 @@ NODE_DOES = [
     on_object("PutObject", keys.progress(FLEET)),
     on_object("PutObject", keys.notice(FLEET, USER)),
     on_object("PutObject", keys.report(FLEET, USER)),
+    on_object("PutObject", keys.log(FLEET, USER)),
     listing(keys.generation(FLEET)),  # to tell an object that is not there from one that is denied
     *[on_object(f"{verb}Object", "job/parts/1/0.npz", "saves") for verb in ("Get", "Put", "Delete")],
     listing("job/head.json", "saves"),
@@ -98,6 +99,7 @@ NODE_MUST_NOT = [
             agent_archive().key,
             keys.notice(FLEET, OTHER_USER),
             keys.report(FLEET, OTHER_USER),
+            keys.log(FLEET, OTHER_USER),
             keys.report(FLEET, f"{USER}0"),
         )
     ],

@@ -41,6 +41,9 @@ FLEET = {
     ),
     "update": ({"on_update": "now"}, "on_update: was 'now', expected 'next-run' or 'checkpoint-restart'"),
     "destroy": ({"on_destroy": "keep"}, "on_destroy: was 'keep', expected 'checkpoint' or 'force'"),
+    "signal": ({"notice_signal": "KILL"}, "notice_signal: was 'KILL', expected 'none' or 'USR1' or 'USR2' or 'HUP'"),
+    "notice": ({"notice_command": ["sync"]}, "notice_command: was ['sync'], expected a string"),
+    "confirms": ({"notice_command_confirms": True}, "notice_command_confirms: was True, expected a notice_command"),
     "restarts": ({"max_restarts": -1}, "max_restarts: was -1, expected a whole number, at least 0"),
     "volume": ({"root_volume_gib": 0}, "root_volume_gib: was 0, expected a whole number, from 1 to 16384"),
     "lowest price": (

@@ -20,21 +20,25 @@ from urllib.parse import urlsplit
 
 from spotkeeper_ledger.sigv4 import Credentials, sign
 
+STOP_MARGIN_SECONDS = 30
+"""How much longer than a notice the agent may take to stop: by then a job that it stops has saved or been killed."""
 ATTEMPTS = 8  # with the pauses between them two minutes: new roles and routes take a while to work everywhere
 UNIT = """\
 [Unit]
 Description=Spotkeeper agent of fleet {fleet}
 Wants=network-online.target
 After=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart={python} {root}/opt/spotkeeper/agent.pyz run --config {root}/etc/spotkeeper/agent.json
 RuntimeDirectory=spotkeeper
 RuntimeDirectoryPreserve=yes
-Restart=on-failure
+Restart=always
 RestartSec=2
 KillMode=mixed
-TimeoutStopSec=120
+OOMPolicy=continue
+TimeoutStopSec={stop_seconds:.0f}
 
 [Install]
 WantedBy=multi-user.target
@@ -115,11 +119,16 @@ def main() -> None:
     config["run_dir"] = f"{root}{config['run_dir']}"
     agent = fetch_agent(config["ledger"], sys.argv[2], config["region"])
     filled = {"python": sys.executable, "root": root, "fleet": config["fleet"]}
+    unit = UNIT.format(**filled, stop_seconds=float(config["notice_seconds"]) + STOP_MARGIN_SECONDS)
     base = Path(root or "/")
     install(base / "opt/spotkeeper/agent.pyz", agent, 0o644)
     install(base / "etc/spotkeeper/agent.json", json.dumps(config, indent=1).encode(), 0o600)
     install(base / "usr/local/bin/spotkeeper-agent", WRAPPER.format(**filled).encode(), 0o755)
-    install(base / "etc/systemd/system/spotkeeper-agent.service", UNIT.format(**filled).encode(), 0o644)
+    install(
+        base / "etc/systemd/system/spotkeeper-agent.service",
+        unit.encode(),
+        0o644,
+    )
 
 
 if __name__ == "__main__":

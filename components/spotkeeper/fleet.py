@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NotRequired, TypedDict
 
 from spotkeeper.errors import InputError
-from spotkeeper.inputs import choice, known_only, positive, seconds, whole_number
+from spotkeeper.inputs import choice, flag, known_only, positive, seconds, text, whole_number
 from spotkeeper_ledger.documents import PolicySpec
 
 POLICIES = {"never": "", "mirror": "", "patient": ""}
@@ -47,9 +47,16 @@ class FleetTimingsArgs(TypedDict):
     lease_seconds: NotRequired[float]
     """A holder of the job that has not been heard for this time is taken for dead. Default 30."""
     signal_poll_seconds: NotRequired[float]
-    """How often a node asks the ledger for signals. Default 5."""
+    """How often a node asks the ledger for signals, and its metadata service for what leaves more time than an
+    interruption: rebalance recommendations, and whether its group lets it go. Default 5."""
     imds_poll_seconds: NotRequired[float]
-    """How often a node asks its metadata service for notices. Default 1."""
+    """How often a node asks its metadata service for interruptions. Default 1."""
+    log_seconds: NotRequired[float]
+    """How often a node puts the last lines of its job's output into the ledger, besides at a notice and at the job's
+    end. Default 60; 0 never does."""
+    hang_seconds: NotRequired[float]
+    """A job that has reported steps and then makes none for this time, and for five times its usual step, is taken for
+    hanging and is started again, which counts as a crash. Default 600; 0 never does."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,21 @@ class FleetTimings:
     lease_seconds: float = 30.0
     signal_poll_seconds: float = 5.0
     imds_poll_seconds: float = 1.0
+    log_seconds: float = 60.0
+    hang_seconds: float = 600.0
 
 
-MAY_BE_ZERO = frozenset({"launch_grace_seconds", "hysteresis_seconds", "linger_seconds", "save_gap_seconds"})
+MAY_BE_ZERO = frozenset(
+    {
+        "launch_grace_seconds",
+        "hysteresis_seconds",
+        "linger_seconds",
+        "save_gap_seconds",
+        "log_seconds",
+        "hang_seconds",
+    }
+)
+SIGNALS = {"none": "", "USR1": "", "USR2": "", "HUP": "", "INT": "", "TERM": ""}
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,10 @@ class FleetPlan:
     on_update: str
     on_destroy: str
     max_restarts: int
+    notice_signal: str
+    """Empty for none."""
+    notice_command: str
+    notice_command_confirms: bool
     timings: FleetTimings
 
 
@@ -98,6 +121,11 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
         InputError: an input is out of range or not one of its choices.
     """
     choice(args, "workload", "training", WORKLOADS)
+    signal = choice(args, "notice_signal", "none", SIGNALS)
+    notice_command = text(args, "notice_command")
+    confirms = flag(args, "notice_command_confirms")
+    if confirms and not notice_command:
+        raise InputError("notice_command_confirms", True, "a notice_command, whose success it is about")
     nodes = whole_number(args, "nodes", None, 1)
     base = whole_number(args, "on_demand_base", 0, 0, nodes)
     return FleetPlan(
@@ -111,6 +139,9 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
         on_update=choice(args, "on_update", "next-run", UPDATES),
         on_destroy=choice(args, "on_destroy", "checkpoint", DESTROYS),
         max_restarts=whole_number(args, "max_restarts", 3, 0),
+        notice_signal="" if signal == "none" else signal,
+        notice_command=notice_command,
+        notice_command_confirms=confirms,
         timings=plan_timings(args.get("timings") or {}),
     )
 

@@ -89,6 +89,14 @@ def flag(args: Mapping[str, Any], name: str) -> bool:
     return value
 
 
+def text(args: Mapping[str, Any], name: str) -> str:
+    """Return ``args[name]`` if it is a string; empty where it is not given."""
+    value = _given(args, name, "")
+    if not isinstance(value, str):
+        raise InputError(name, value, "a string")
+    return value
+
+
 def now_or_later(args: Mapping[str, Any], name: str, check: Callable[[str], Checked]) -> "pulumi.Output[Checked]":
     """Check a string at once where it is one, so that it is refused where it was written, else when it is known."""
     value = args[name]

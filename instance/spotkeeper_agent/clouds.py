@@ -23,7 +23,8 @@ def identity(config: AgentConfig) -> Callable[[], Node]:
 def notice_sources(config: AgentConfig) -> List[NoticeSource]:
     """Return the cloud's own sources of notices."""
     pace = config.imds_poll_seconds
+    leisure = max(pace, config.signal_poll_seconds)  # what leaves more time than two minutes is asked for less often
     if config.cloud == "gcp":
         return [gcp.Preemption(gcp.MetadataServer(), pace)]
     metadata = InstanceMetadata()
-    return [SpotAction(metadata, pace), Rebalance(metadata, pace), LifecycleState(metadata, pace)]
+    return [SpotAction(metadata, pace), Rebalance(metadata, leisure), LifecycleState(metadata, leisure)]

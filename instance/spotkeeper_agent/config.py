@@ -48,9 +48,10 @@ class AgentConfig:
     lease_seconds: float = 30.0
     """A holder of the job that has not been heard for so long is taken for dead."""
     signal_poll_seconds: float = 5.0
-    """How often the ledger is asked for signals, and, by a spare, whether the job is free."""
+    """How often the ledger is asked for signals, the metadata service for what leaves more time than an interruption,
+    and, by a spare, whether the job is free."""
     imds_poll_seconds: float = 1.0
-    """How often the metadata service is asked for notices (AWS; GCP's answers by itself the moment that it knows)."""
+    """How often the metadata service is asked for interruptions (AWS; that of GCP answers by itself, at once)."""
     hook_seconds: float = 600.0
     """Timeout of the terminate hook: the deadline of a scale-in or a drain that names none."""
     save_gap_seconds: float = 60.0

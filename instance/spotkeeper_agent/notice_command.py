@@ -98,7 +98,7 @@ class NoticeCommand:
             processes.end(self._mark)
 
     def kill(self) -> None:
-        """Stop it at once."""
+        """Stop it at once; one that has ended is no error."""
         self._stopped_at = self._stopped_at or Moment.now().boot
         self._signal(signal.SIGKILL)
 

@@ -165,6 +165,8 @@ class Runner:
         """Kill the command at once: another node has the job."""
         self.cancel()
         self._lost = True
+        if self._notice_command is not None:
+            self._notice_command.kill()  # what it saves would be in the way of the other node's
         if self._job is not None:
             self._job.kill()
 

@@ -21,6 +21,7 @@ from spotkeeper_ledger.documents import (
     FleetLedger,
     FleetSpec,
     Generation,
+    Goodput,
     NodeNotice,
     NodeReport,
     Progress,
@@ -51,6 +52,7 @@ class Observer:
         self.started_at = min((moment.at for moment in local.events.moments()), default=time.time())
         self.full_speed_at: float | None = None
         self.finished_at: float | None = None
+        self._goodput: Goodput | None = None
         self.injected: list[Injected] = []
         self.struck: list[Struck] = []
         self._folders: dict[str, Path] = {}
@@ -159,6 +161,7 @@ class Observer:
             calls=tuple(self._calls),
             full_speed_at=self.full_speed_at,
             finished_at=self.finished_at,
+            goodput=self._goodput,
         )
 
     def _note_nodes(self, documents: Mapping[str, bytes]) -> None:
@@ -197,6 +200,8 @@ class Observer:
             if local.published_step is not None and local.published_at is not None:
                 self._append(self._saved, local.published_at, local.published_step)
                 self._published_generation = local.generation
+        if progress and progress.goodput:
+            self._goodput = progress.goodput
         if progress and progress.state in {"finished", "failed"} and self.finished_at is None:
             self.finished_at = progress.at
         return progress

@@ -19,7 +19,7 @@ from spotkeeper_lab.timeline import (
     Timeline,
     first,
 )
-from spotkeeper_ledger.documents import INTERRUPTION, notice_id
+from spotkeeper_ledger.documents import INTERRUPTION, Goodput, notice_id
 
 if TYPE_CHECKING:  # the local cloud takes seconds to import
     from spotkeeper_lab.local_aws import Moment
@@ -96,6 +96,8 @@ class Record:
     full_speed_at: float | None = None
     """When the training was let run at full speed."""
     finished_at: float | None = None
+    goodput: Goodput | None = None
+    """Where the job's time has gone, as its agents have accounted for it."""
 
 
 TAKEN_MOMENTS = ("reclaimed", "killed")
@@ -142,6 +144,7 @@ def build(record: Record) -> Timeline:
         calls=record.calls,
         full_speed_at=record.full_speed_at,
         finished_at=record.finished_at,
+        goodput=record.goodput,
     )
 
 

@@ -14,7 +14,15 @@ from spotkeeper_lab.evidence import Evidence, lost_between, next_holding, steps_
 from spotkeeper_lab.proof import broken_promises
 from spotkeeper_lab.scenario import Scenario
 from spotkeeper_lab.timeline import BACKUP, SPOT, Deploy, Fault, Life, Notice, Strike, Timeline, last
+from spotkeeper_ledger import Goodput
 
+LOST_TO: Mapping[str, str] = {
+    "saving_seconds": "saving",
+    "recomputed_seconds": "steps made again",
+    "restart_seconds": "restarts",
+    "waiting_seconds": "waiting for a node",
+}
+"""What a job's time is lost to, in words."""
 MEASURED: Mapping[str, str] = {
     "agent_heard_s": "heard_at",
     "signalled_s": "signalled_at",
@@ -155,6 +163,7 @@ def _training(evidence: Evidence) -> dict[str, Any]:
     return {
         "steps": timeline.total if timeline.finished_at is not None else last(timeline.steps, timeline.ended_at),
         "finished": timeline.finished_at is not None,
+        "goodput": _goodput(timeline.goodput),
         "steps_lost": steps_lost(timeline),
         "resumed": went_on is not None and bool(went_on.resume_step),
         "resumed_on": went_on.node if went_on else None,
@@ -167,6 +176,14 @@ def _training(evidence: Evidence) -> dict[str, Any]:
             for each in moves
         ],
     }
+
+
+def _goodput(goodput: Goodput | None) -> dict[str, Any] | None:
+    """Return where the job's time has gone, as its agents have accounted for it."""
+    if goodput is None or goodput.fraction is None:
+        return None
+    causes = {name: round(getattr(goodput, name), 2) for name in ("useful_seconds", *LOST_TO)}
+    return {"fraction": round(goodput.fraction, 4), **causes}
 
 
 def _node_seconds(timeline: Timeline, group: str) -> float:

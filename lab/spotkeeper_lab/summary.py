@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spotkeeper_lab.report import LOST_TO
 from spotkeeper_lab.timeline import short
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
@@ -74,6 +75,8 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
     if training:
         parts.append(Text(_training(training)))
     capacity, calls = report["capacity"], report["aws_calls"]
+    if training and training.get("goodput"):
+        parts.append(Text(_goodput(training["goodput"])))
     parts.append(
         Text(
             f"Capacity: {capacity['spot_node_s']:.0f} node-seconds of spot, "
@@ -145,6 +148,12 @@ def _forgeries(forgeries: Mapping[str, Mapping[str, int]]) -> str:
         f"A hostile node tried to write {', '.join(told)} documents: {total['refused']} were refused by the cloud, "
         f"{total['written']} were written and ignored."
     )
+
+
+def _goodput(goodput: Mapping[str, float]) -> str:
+    lost = ", ".join(f"{goodput[name]:.1f} s {words}" for name, words in LOST_TO.items() if goodput[name] >= 0.05)
+    useful = f"Goodput: {goodput['fraction']:.0%}, {goodput['useful_seconds']:.1f} s of useful steps"
+    return f"{useful}; lost: {lost}." if lost else f"{useful}."
 
 
 def _training(training: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from spotkeeper_ledger.documents import Goodput
+
 SPOT, BACKUP = "spot", "backup"
 KILLED, FROZEN, HOSTILE = "killed", "frozen", "hostile"
 """What a scenario does to a node without any notice of it."""
@@ -202,6 +204,8 @@ class Timeline:
     full_speed_at: float | None = None
     """When the training was let run at full speed."""
     finished_at: float | None = None
+    goodput: Goodput | None = None
+    """Where the job's time has gone, as its agents have accounted for it."""
 
     @property
     def runs(self) -> Sequence[Holding]:

@@ -79,6 +79,16 @@ class AwsTrainingFleetArgs(TypedDict):
     max_restarts: NotRequired[int]
     """How many crashes of the command are answered with a restart on the same node; interruptions do not count.
     Default 3."""
+    notice_signal: NotRequired[str]
+    """How a job that does not look at the agent's notice is told that its node will go: ``USR1``, ``USR2``, ``HUP``,
+    ``INT`` or ``TERM``, sent to those of its processes that catch it, or ``none`` (default). After it, exit code 0
+    means that the job has stopped, not that its work is done."""
+    notice_command: NotRequired[str]
+    """Run on the node for every notice, a rebalance recommendation among them, while the job runs there. It is told of
+    the notice by its environment (``spotkeeper-agent --help``), and stopped before the job is. Default: none."""
+    notice_command_confirms: NotRequired[bool]
+    """Whether the success of ``notice_command`` means that a whole checkpoint is saved, for jobs without a guard.
+    Default: false."""
     timings: NotRequired[FleetTimingsArgs]
     """How long the fleet waits for what."""
 

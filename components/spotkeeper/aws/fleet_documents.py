@@ -81,8 +81,21 @@ def agent_config(
         "hook_seconds": timings.hook_seconds,
         "save_gap_seconds": timings.save_gap_seconds,
         "rebalance_expiry_seconds": timings.rebalance_expiry_seconds,
+        "log_seconds": timings.log_seconds,
+        "hang_seconds": timings.hang_seconds,
         "max_restarts": plan.max_restarts,
+        **_how_told(plan),
     }
+
+
+def _how_told(plan: FleetPlan) -> Mapping[str, Any]:
+    """Return how the job is told of a notice, where that is said: user data has little room."""
+    said = {
+        "notice_signal": plan.notice_signal,
+        "notice_command": plan.notice_command,
+        "notice_command_confirms": plan.notice_command_confirms,
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def spec_object(

@@ -31,8 +31,8 @@ def node_policy(place: Place, *, fleet: str, responder: str, checkpoint: S3Uri) 
     is bound to the own prefix; S3 takes a missing object's key for the prefix when it decides between 404 and 403.
     """
     own = f"{responder}/{keys.fleet_prefix(fleet)}"
-    # Four objects by name: a folder could be filled with so many that listing it would keep the function from its work.
-    written = [write(fleet, "${aws:userid}") for write in (keys.notice, keys.report)]
+    # Five objects by name: a folder could be filled with so many that listing it would keep the function from its work.
+    written = [write(fleet, "${aws:userid}") for write in (keys.notice, keys.report, keys.log)]
     written += [keys.generation(fleet), keys.progress(fleet)]
     groups = [place.groups(naming.group_name(fleet, kind)) for kind in (naming.SPOT, naming.BACKUP)]
     return document(

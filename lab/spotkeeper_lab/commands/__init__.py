@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "show how fleets are",
     "pause": "let a fleet save and go to nothing, or keep hands off it",
     "resume": "let a paused fleet go on",
+    "agent-zipapp": "write the agent as one file, for nodes that no program of Pulumi's describes",
     "redrive": "put what could not be handled back into the responder's queue",
 }
 """Each command in a few words."""
@@ -45,4 +46,4 @@ class Command(Protocol):
 
 def load(name: str) -> Command:
     """Return the module of a command of :data:`COMMANDS`."""
-    return cast("Command", importlib.import_module(f"{__name__}.{name}"))
+    return cast("Command", importlib.import_module(f"{__name__}.{name.replace('-', '_')}"))

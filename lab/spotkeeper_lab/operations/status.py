@@ -40,6 +40,8 @@ class JobStatus:
     checkpoint_step: int | None = None
     """Step of the last whole checkpoint."""
     checkpoint_age_seconds: float | None = None
+    goodput: float | None = None
+    """Useful time over all time since the job was first started."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def _job(fleet: Fleet, job: Job, now: float) -> JobStatus:
         total=progress.total,
         checkpoint_step=progress.published_step,
         checkpoint_age_seconds=_age(progress.published_at, now),
+        goodput=progress.goodput.fraction if progress.goodput else None,
     )
 
 

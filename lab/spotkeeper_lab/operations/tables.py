@@ -126,6 +126,8 @@ def _job(job: JobStatus) -> str:
     if job.checkpoint_step is not None:
         age = "" if job.checkpoint_age_seconds is None else f", {span(job.checkpoint_age_seconds)} ago"
         parts.append(f"last checkpoint at step {job.checkpoint_step}{age}")
+    if job.goodput is not None:
+        parts.append(f"{job.goodput:.0%} of its time useful")
     return "; ".join(parts)
 
 
