@@ -21,9 +21,9 @@ def save_interval(
 ) -> float:
     """Return the seconds to train between two saves.
 
-    Daly's refinement of Young's ``sqrt(2 * save_seconds * M)`` balances what saves cost against what a loss costs, ``M``
-    being the mean time between losses that only an earlier save helps against. Where a save fits into the notice, those
-    are the share ``unheard`` of all losses; where it does not, all of them.
+    Daly's refinement of Young's ``sqrt(2 * save_seconds * M)`` balances what saves cost against what a loss costs,
+    ``M`` being the mean time between losses that only an earlier save helps against. Where a save fits into the notice,
+    those are the share ``unheard`` of all losses; where it does not, all of them.
 
     Args:
         save_seconds: how long a save takes until it is published, as measured.

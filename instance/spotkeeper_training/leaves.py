@@ -5,6 +5,7 @@ An object can only be a tensor if torch was imported already, and so it is enoug
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from dataclasses import dataclass
@@ -69,6 +70,27 @@ def imported(name: str) -> Optional[ModuleType]:
     return sys.modules.get(name)
 
 
+def needed(name: str) -> Any:
+    """Return a library that a saved state needs.
+
+    Raises ``ImportError`` with what to install.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        how = "pip install 'spotkeeper[training]'" if name == "numpy" else f"install {name}"
+        raise ImportError(f"{name}: this state holds its objects, and it is not installed ({how})", name=name) from None
+
+
+def torch_type(name: str) -> Any:
+    """Return a type of torch's elements by its name. Raises ``ValueError`` for any other name."""
+    torch = needed("torch")
+    found = getattr(torch, name, None)
+    if found is None or not isinstance(found, torch.dtype):
+        raise ValueError(f"state: {name!r} is no type of torch")
+    return found
+
+
 def leaf_of(value: Any, where: str) -> Optional[Leaf]:
     """Return ``value`` as a leaf, ``None`` if it is none.
 
@@ -90,7 +112,7 @@ def _view(value: Any, where: str) -> memoryview:
     view = memoryview(value)
     if not view.c_contiguous:
         raise NotExpressible(f"{where}: was a view with gaps, expected bytes that follow each other")
-    return view.cast("B") if len(view) else memoryview(b"")
+    return view.cast("B") if view.nbytes else memoryview(b"")
 
 
 def _tensor(torch: Any, value: Any, where: str) -> Leaf:
@@ -100,7 +122,7 @@ def _tensor(torch: Any, value: Any, where: str) -> Leaf:
     if kind is not torch.Tensor:
         if not isinstance(value, torch.nn.Parameter) and hasattr(kind, "__torch_dispatch__") and _is_wrapper(value):
             raise NotExpressible(
-                f"{where}: was a {kind.__name__}, expected a plain tensor (its local part; or use the adapter of torch DCP)"
+                f"{where}: was a {kind.__name__}, expected a plain tensor: its local part, or torch DCP for all of it"
             )
         value = value.detach()
     if value.requires_grad:
@@ -170,17 +192,13 @@ def restored(kind: str, dtype: str, shape: Tuple[int, ...], data: memoryview) ->
     if data.readonly:
         data = memoryview(bytearray(data))
     if kind == "array":
-        import numpy  # noqa: PLC0415 - only where an array was saved
-
+        numpy = needed("numpy")
         code = next((name for name, known in _NUMPY.items() if known == dtype), dtype)
         return numpy.frombuffer(data, dtype=code).reshape(shape)
     if kind != "tensor":
         raise ValueError(f"state: {kind!r} is unknown, expected tensor, array or bytes")
-    import torch  # noqa: PLC0415 - only where a tensor was saved
-
-    found = getattr(torch, next((name for name, known in _TORCH.items() if known == dtype), dtype), None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"state: {dtype!r} is no type of torch")
-    if not len(data):
+    torch = needed("torch")
+    found = torch_type(next((name for name, known in _TORCH.items() if known == dtype), dtype))
+    if not data.nbytes:
         return torch.empty(shape, dtype=found)
     return torch.frombuffer(data, dtype=torch.uint8).view(found).reshape(shape)

@@ -5,18 +5,11 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import deque
-from typing import Deque, Mapping, Optional, Protocol, Tuple
+from typing import Deque, Optional, Tuple
 
 from spotkeeper_training.store import Checkpoint
 
 _MEASURED = 9
-
-
-class Publisher(Protocol):
-    """What a saver needs of :class:`~spotkeeper_training.store.CheckpointStore`."""
-
-    def publish(self, step: int, parts: Mapping[str, object], *, deadline_seconds: Optional[float] = None) -> Checkpoint:
-        """Make ``parts`` the latest checkpoint."""
 
 
 class DoesNotFit(Exception):
@@ -85,7 +78,7 @@ class Pace:
         self._last.append((max(1, size), seconds))
 
     def seconds(self, size: int) -> Optional[float]:
-        """Return how long ``size`` bytes would take: as long as the last ones at their median pace, whatever their size.
+        """Return how long ``size`` bytes would take: the median of the last times, longer where there are more bytes.
 
         Fewer bytes than before count as many as before: what takes time may not be the bytes. ``None`` if nothing was
         measured.

@@ -57,8 +57,8 @@ class Saver:
             ``bytes`` alone, which need no copy. One that is being published is never broken off.
         local_tier: folder on a local disk, where a copy is written first. Memory is free for the next save then, and a
             restart on this node loads from there (:meth:`load`) if it is the latest checkpoint.
-        like: a state as large as those to come, or its size in bytes: memory is taken for it now, so that the first save
-            is as fast as later ones. An optimizer has its state only after its first step.
+        like: a state as large as those to come, or its size in bytes: memory is taken for it now, so that the first
+            save is as fast as later ones. An optimizer has its state only after its first step.
         available: returns the bytes of memory that can be taken, ``None`` where nobody knows.
 
     Raises ``ValueError`` for a setting that cannot be used.
@@ -233,7 +233,7 @@ class Saver:
             return {}
         began = time.monotonic()
         copied = self._staging.take(planned)
-        self._copying.add(planned.bytes, time.monotonic() - began)
+        self._copying.add(planned.size, time.monotonic() - began)
         return copied
 
     def _start(self, job: _Job) -> None:
@@ -308,4 +308,4 @@ class Saver:
 
 
 def _bytes(planned: Plan) -> int:
-    return planned.bytes + sum(map(len, planned.ready.values()))
+    return planned.size + sum(map(len, planned.ready.values()))

@@ -48,7 +48,9 @@ class Staging:
         region = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             _advise(region, mmap.MADV_HUGEPAGE)
-        if hasattr(mmap, "MADV_DONTFORK"):  # a forked loader of data has no use for it, and would copy what we overwrite
+        if hasattr(
+            mmap, "MADV_DONTFORK"
+        ):  # a forked loader of data has no use for it, and would copy what we overwrite
             _advise(region, mmap.MADV_DONTFORK)
         touch(memoryview(region))
         self._region, self.size = region, size
@@ -112,9 +114,7 @@ class Staging:
         if known is not None and known[0] == shape:
             return known[1]
         everything = self._torch_bytes()
-        targets = [
-            everything[at : at + leaf.bytes].view(leaf.value.dtype).view(leaf.shape) for at, leaf in tensors
-        ]
+        targets = [everything[at : at + leaf.bytes].view(leaf.value.dtype).view(leaf.shape) for at, leaf in tensors]
         self._targets[name] = (shape, targets)
         return targets
 

@@ -46,8 +46,8 @@ class Plan:
     """Made of fresh dictionaries and lists, ``None`` where parts were given."""
 
     @property
-    def bytes(self) -> int:
-        """How much there is to copy."""
+    def size(self) -> int:
+        """How many bytes there is to copy."""
         return sum(part.bytes for part in self.packed)
 
     def text(self) -> Dict[str, bytes]:

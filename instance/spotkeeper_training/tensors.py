@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 Buffer = Union[bytes, bytearray, memoryview]
 
@@ -89,7 +89,7 @@ def header(placed: Sequence[Placed]) -> bytes:
 def read(file: Buffer) -> Dict[str, Tuple[Placed, memoryview]]:
     """Return the tensors of a file with views of their bytes, in the order in which they lie there.
 
-    Raises :class:`MalformedTensors` for anything else: bytes that nobody describes, or that two tensors share, included.
+    Raises :class:`MalformedTensors` for anything else, bytes that no tensor or two tensors own included.
     """
     view = memoryview(file).cast("B")
     length = int.from_bytes(view[:_LENGTH_BYTES], "little")
@@ -112,10 +112,9 @@ def read(file: Buffer) -> Dict[str, Tuple[Placed, memoryview]]:
     return found
 
 
-def _placed(name: str, entry: Mapping[str, object]) -> Placed:
-    start, end = entry["data_offsets"]  # type: ignore[misc]  # whatever it is: a wrong one raises TypeError
-    shape = tuple(entry["shape"])  # type: ignore[arg-type]
-    dtype = str(entry["dtype"])
+def _placed(name: str, entry: Mapping[str, Any]) -> Placed:
+    start, end = entry["data_offsets"]
+    shape, dtype = tuple(entry["shape"]), str(entry["dtype"])
     if not all(type(number) is int and number >= 0 for number in (start, end, *shape)):
         raise ValueError(f"{name}: shape and offsets were {shape}, {start}, {end}, expected numbers of at least 0")
     placed = Placed(name, dtype, shape, start)

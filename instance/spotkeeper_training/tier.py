@@ -1,7 +1,7 @@
 """A copy of the latest checkpoint's parts on this node's own disk: written first, uploaded from, loaded from.
 
-A copy carries the key of the manifest that was published for it, once it was. Only where that is the latest checkpoint's
-is it loaded, every byte verified; otherwise the store is asked, as if there were no copy.
+A copy carries the key of the manifest that was published for it, once it was. Only where that is the latest
+checkpoint's is it loaded, every byte verified; otherwise the store is asked, as if there were no copy.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Tier:
             raise
 
     def load(self, checkpoint: Checkpoint) -> Optional[Restored]:
-        """Return this rank's parts of ``checkpoint`` if they are here whole, written by as many ranks as there are now."""
+        """Return this rank's parts of ``checkpoint`` if they are here whole, of as many ranks as there are now."""
         for folder in _copies(self._folder):
             try:
                 index = json.loads((folder / _INDEX).read_bytes())
@@ -137,5 +137,10 @@ def _write_whole(path: Path, document: Mapping[str, Any]) -> None:
 
 def _restored(checkpoint: Checkpoint, parts: Mapping[str, Any], rank: int, world_size: int) -> Restored:
     known = {field.name for field in dataclasses.fields(Restored)}
-    values = {"checkpoint": checkpoint, "parts": parts, "shards": {rank: parts}, "world_size": world_size}
+    values: Dict[str, Any] = {
+        "checkpoint": checkpoint,
+        "parts": parts,
+        "shards": {rank: parts},
+        "world_size": world_size,
+    }
     return Restored(**{name: value for name, value in values.items() if name in known})

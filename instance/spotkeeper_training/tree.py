@@ -10,7 +10,7 @@ import base64
 import math
 from typing import Any, Callable, Dict, Hashable, List, Mapping, Tuple
 
-from spotkeeper_training.leaves import Leaf, NotExpressible, imported, leaf_of
+from spotkeeper_training.leaves import Leaf, NotExpressible, imported, leaf_of, needed, torch_type
 
 INLINE_BYTES = 256
 """Plain bytes up to this size are written into the document itself."""
@@ -53,7 +53,7 @@ class Walk:
         pairs: List[Any] = []
         for key, item in value.items():
             if type(key) not in _PLAIN and type(key) not in (float, tuple):
-                raise NotExpressible(f"{_where(path)}: had a key {key!r} of type {type(key).__name__}, expected plain ones")
+                raise NotExpressible(f"{_where(path)}: had a key of type {type(key).__name__}, expected plain ones")
             pairs.append([self.document(key, path), self.document(item, (*path, str(key)))])
         return {"$map": pairs}
 
@@ -88,9 +88,12 @@ def value_of(document: Any, leaf: Callable[[str, Any], Any]) -> Any:
         return [value_of(item, leaf) for item in document]
     if not isinstance(document, dict):
         return document
-    if len(document) != 1 or not next(iter(document)).startswith("$"):
-        return {key: value_of(item, leaf) for key, item in document.items()}
-    ((word, held),) = document.items()
+    if len(document) == 1 and next(iter(document)).startswith("$"):
+        return _special(*next(iter(document.items())), leaf)
+    return {key: value_of(item, leaf) for key, item in document.items()}
+
+
+def _special(word: str, held: Any, leaf: Callable[[str, Any], Any]) -> Any:
     if word == "$map":
         return {value_of(key, leaf): value_of(item, leaf) for key, item in held}
     if word == "$tuple":
@@ -119,25 +122,14 @@ def _where(path: Tuple[str, ...]) -> str:
     return ".".join(path) or "state"
 
 
-def _dtype(name: str) -> Any:
-    import torch  # noqa: PLC0415 - only where one was saved
-
-    found = getattr(torch, name, None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"state: {name!r} is no type of torch")
-    return found
-
-
 def _device(name: str) -> Any:
-    import torch  # noqa: PLC0415 - only where one was saved
-
-    return torch.device(name)
+    return needed("torch").device(name)
 
 
 _WORDS: Dict[str, Callable[[Any], Any]] = {
     "$float": float,
     "$base64": base64.b64decode,
     "$complex": lambda parts: complex(float(parts[0]), float(parts[1])),
-    "$dtype": _dtype,
+    "$dtype": torch_type,
     "$device": _device,
 }
