@@ -11,18 +11,23 @@ from __future__ import annotations
 import logging
 import math
 import os
+import statistics
 import time
 from collections import deque
 from pathlib import Path
-from typing import Callable, Deque, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Deque, Mapping, Optional, Tuple, Union
 
 from spotkeeper_ledger import BoardError, run_dir
 from spotkeeper_ledger.run_dir import FILES, Confirmation, LocalNotice, LocalProgress
+from spotkeeper_training.behind import Behind, DoesNotFit
+from spotkeeper_training.interval import save_interval
+from spotkeeper_training.saver import Saver
 from spotkeeper_training.stacks import answer_stacks
 from spotkeeper_training.store import CheckpointStore
 
 SAVE_INTERVAL_SECONDS = 600.0
 SAVE_GAP_SECONDS = 60.0
+NOTICE_SECONDS = 120.0
 REPORT_SECONDS = 1.0
 """Progress is written at most this often."""
 RETRY_SECONDS, PRESSING_RETRY_SECONDS = 10.0, 0.5
@@ -40,7 +45,12 @@ class CheckpointGuard:
 
     Args:
         store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called.
+        saver: has states saved behind training's back; without one training waits until a checkpoint is published.
         save_interval_seconds: between checkpoints that nobody asked for: what is left if no notice comes in time.
+        mean_spell_seconds: how long a node stays on the average. Where it is given, the interval follows from it and
+            from how long saves are measured to take, see :func:`~spotkeeper_training.interval.save_interval`;
+            ``save_interval_seconds`` then counts until the first save only.
+        notice_seconds: how long the notice is then, default 120.
         save_gap_seconds: default ``SPOTKEEPER_SAVE_GAP_SECONDS``, else 60.
         folder: the run directory; default ``SPOTKEEPER_RUN_DIR``. Without one there are no notices, only the interval.
         clock: monotonic seconds.
@@ -50,13 +60,21 @@ class CheckpointGuard:
         self,
         store: CheckpointStore,
         *,
+        saver: Optional[Saver] = None,
         save_interval_seconds: float = SAVE_INTERVAL_SECONDS,
+        mean_spell_seconds: Optional[float] = None,
+        notice_seconds: float = NOTICE_SECONDS,
         save_gap_seconds: Optional[float] = None,
         folder: Union[str, Path, None] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._clock = store, clock
-        self._interval = save_interval_seconds
+        self._behind = Behind(saver) if saver else None
+        self._interval, self._mean_spell, self._notice_seconds = (
+            save_interval_seconds,
+            mean_spell_seconds,
+            notice_seconds,
+        )
         gap = os.environ.get(run_dir.SAVE_GAP_SECONDS)
         self._gap = save_gap_seconds if save_gap_seconds is not None else float(gap) if gap else SAVE_GAP_SECONDS
         found = folder or os.environ.get(run_dir.RUN_DIR)
@@ -100,6 +118,7 @@ class CheckpointGuard:
     @property
     def should_stop(self) -> bool:
         """Whether the node will go and all is saved: time to exit with ``EXIT_STOPPED_FOR_NOTICE``."""
+        self._collect()
         notice = self.notice
         return notice is not None and notice.leaving and self._is_answered(notice)
 
@@ -114,42 +133,57 @@ class CheckpointGuard:
 
     def should_save(self, step: int) -> bool:
         """Whether to call :meth:`save` now, ``step`` steps being completed."""
+        self._collect()
         notice = self.notice
+        underway = self._behind is not None and self._behind.underway
         if notice is None or self._is_answered(notice):
-            return step != self._published_step and self._clock() >= max(self._due, self._retry_due)
+            return not underway and step != self._published_step and self._clock() >= max(self._due, self._retry_due)
+        if self._behind is not None and underway and not notice.leaving:
+            self._behind.join(notice)
+            return False
         if self._is_covered(notice, step):
             self._confirm(notice)
             return False
         return self._clock() >= self._retry_due
 
-    def save(self, step: int, parts: Mapping[str, bytes]) -> bool:
+    def save(self, step: int, parts: Mapping[str, Any]) -> bool:
         """Publish a checkpoint, and confirm it to the agent for the notice that was there when it began.
 
-        Returns whether it was published. A store that does not answer is asked again later: training goes on.
+        With a saver this returns once the state is copied, and the checkpoint is confirmed when it is published; under
+        a notice that the node will go it returns when it is. A save that cannot be done in the time that is left is
+        not begun: then the checkpoint before it is what is confirmed.
+
+        Args:
+            step: completed steps.
+            parts: what :meth:`.CheckpointStore.publish` takes; with a saver any nested state
+                (:func:`~spotkeeper_training.state.plan`).
+
+        Returns whether it was published, or is under way. A store that does not answer is asked again later: training
+        goes on.
 
         Raises :class:`StaleGeneration` if a later generation runs the job.
         """
+        self._collect()
         notice = self.notice
         started = self._clock()
         self._mark_busy("saving")
         try:
-            self._store.publish(step, parts)
-        except BoardError as error:
+            if self._behind is None:
+                self._store.publish(step, parts)
+                self._published(step, self._clock() - started, notice)
+                return True
+            self._behind.begin(step, parts, notice, self.seconds_left())
+            self._due, self._retry_due = self._clock() + self._interval, -math.inf
+            self._collect()
+        except (BoardError, TimeoutError) as error:
+            self._not_saved(step, notice, error)
+            return False
+        except DoesNotFit:
+            self._stand(notice)
+            return False
+        finally:
             self._saving_seconds += self._clock() - started
             self._mark_busy("")
-            pressing = notice is not None and notice.leaving
-            self._retry_due = self._clock() + (PRESSING_RETRY_SECONDS if pressing else RETRY_SECONDS)
-            _log.warning("step %d was not saved (%s: %s); training goes on", step, type(error).__name__, error)
-            return False
-        ended = self._clock()
-        self._busy = ""
-        self._saving_seconds += ended - started
-        self._save_seconds.append(ended - started)
-        self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
-        self._due, self._retry_due = ended + self._interval, -math.inf
-        self._confirm(notice)
-        self._step = max(self._step, step)
-        self._write_progress()
         return True
 
     def report(self, step: int, total: Optional[int] = None) -> None:
@@ -160,6 +194,44 @@ class CheckpointGuard:
             return
         self._reported.append((now, step))
         self._write_progress()
+
+    def _collect(self) -> None:
+        """Take note of what has been published behind training's back."""
+        if self._behind is None or not self._behind.underway:
+            return
+        try:
+            found = self._behind.collect()
+        except BoardError as error:
+            self._not_saved(None, self.notice, error)
+            return
+        if found is not None:
+            self._published(found.step, found.seconds, found.notice)
+            self._write_progress()
+
+    def _published(self, step: int, seconds: float, notice: Optional[LocalNotice]) -> None:
+        ended = self._clock()
+        self._save_seconds.append(seconds)
+        if self._mean_spell is not None:
+            usual = statistics.median(self._save_seconds)
+            self._interval = save_interval(usual, self._mean_spell, self._notice_seconds)
+        self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
+        self._due, self._retry_due = ended + self._interval, -math.inf
+        self._confirm(notice)
+        self._step = max(self._step, step)
+
+    def _not_saved(self, step: Optional[int], notice: Optional[LocalNotice], error: Exception) -> None:
+        pressing = notice is not None and notice.leaving
+        self._retry_due = self._clock() + (PRESSING_RETRY_SECONDS if pressing else RETRY_SECONDS)
+        self._due = min(self._due, self._retry_due)
+        what = "the last save" if step is None else f"step {step}"
+        _log.warning("%s was not published (%s: %s); training goes on", what, type(error).__name__, error)
+
+    def _stand(self, notice: Optional[LocalNotice]) -> None:
+        """Let the checkpoint before stand, or the one under way: there is no time for another."""
+        if self._behind is not None:
+            self._behind.rest(self.seconds_left())
+            self._collect()
+        self._confirm(notice)
 
     def _is_answered(self, notice: LocalNotice) -> bool:
         return self._answered == (notice.notice_id, notice.at)

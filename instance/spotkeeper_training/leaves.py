@@ -1,0 +1,204 @@
+"""What holds the bytes of a training state: torch tensors, numpy arrays, plain buffers. Neither library is imported.
+
+An object can only be a tensor if torch was imported already, and so it is enough to look there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, Hashable, Optional, Tuple
+
+from spotkeeper_training.tensors import ITEM_BYTES
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_TORCH: Dict[str, str] = {
+    "bool": "BOOL",
+    "uint8": "U8",
+    "int8": "I8",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "int16": "I16",
+    "uint16": "U16",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int32": "I32",
+    "uint32": "U32",
+    "float32": "F32",
+    "int64": "I64",
+    "uint64": "U64",
+    "float64": "F64",
+    "complex64": "C64",
+}
+_NUMPY = {name: code for name, code in _TORCH.items() if "float8" not in name and name != "bfloat16"}
+_torch_codes: Dict[Any, str] = {}
+"""The same by torch's own objects, filled when torch is there: looked up once per tensor and save."""
+
+
+class NotExpressible(TypeError):
+    """A value that cannot be saved without pickling it. The message says where it is, and what it was."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One tensor, array or buffer of a state."""
+
+    kind: str
+    """``tensor``, ``array`` or ``bytes``: what it becomes again."""
+    value: Any
+    """Itself, detached from gradients; plain buffers as a view of bytes."""
+    dtype: str
+    """As the safetensors format calls it; ``U8`` for what the format has no name for."""
+    shape: Tuple[int, ...]
+    identity: Hashable
+    """Equal for two views of the same memory, of which one is saved."""
+    given: Optional[Tuple[str, Tuple[int, ...]]] = None
+    """The type's own name and the shape, where the format has none: the bytes are then saved as a row of ``U8``."""
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return ITEM_BYTES[self.dtype] * math.prod(self.shape)
+
+
+def imported(name: str) -> Optional[ModuleType]:
+    """Return a module if it has been imported, and imported wholly."""
+    return sys.modules.get(name)
+
+
+def needed(name: str) -> Any:
+    """Return a library that a saved state needs.
+
+    Raises ``ImportError`` with what to install.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        how = "pip install 'spotkeeper[training]'" if name == "numpy" else f"install {name}"
+        raise ImportError(f"{name}: this state holds its objects, and it is not installed ({how})", name=name) from None
+
+
+def torch_type(name: str) -> Any:
+    """Return a type of torch's elements by its name. Raises ``ValueError`` for any other name."""
+    torch = needed("torch")
+    found = getattr(torch, name, None)
+    if found is None or not isinstance(found, torch.dtype):
+        raise ValueError(f"state: {name!r} is no type of torch")
+    return found
+
+
+def leaf_of(value: Any, where: str) -> Optional[Leaf]:
+    """Return ``value`` as a leaf, ``None`` if it is none.
+
+    Raises :class:`NotExpressible` for a tensor whose bytes do not say all about it: sparse, quantized, distributed.
+    """
+    torch = imported("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _tensor(torch, value, where)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        view = _view(value, where)
+        return Leaf("bytes", view, "U8", (len(view),), id(value))
+    numpy = imported("numpy")
+    if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
+        return _array(numpy.asarray(value), where)
+    return None
+
+
+def _view(value: Any, where: str) -> memoryview:
+    view = memoryview(value)
+    if not view.c_contiguous:
+        raise NotExpressible(f"{where}: was a view with gaps, expected bytes that follow each other")
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _tensor(torch: Any, value: Any, where: str) -> Leaf:
+    if not _torch_codes:
+        _torch_codes.update({getattr(torch, name): code for name, code in _TORCH.items() if hasattr(torch, name)})
+    kind = type(value)
+    if kind is not torch.Tensor:
+        if not isinstance(value, torch.nn.Parameter) and hasattr(kind, "__torch_dispatch__") and _is_wrapper(value):
+            raise NotExpressible(
+                f"{where}: was a {kind.__name__}, expected a plain tensor: its local part, or torch DCP for all of it"
+            )
+        value = value.detach()
+    if value.requires_grad:
+        value = value.detach()
+    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+        raise NotExpressible(f"{where}: was a tensor of layout {value.layout} on {value.device}, expected a dense one")
+    code = _torch_codes.get(value.dtype)
+    shape = tuple(value.shape)
+    identity = (value.data_ptr() or id(value), shape, value.stride(), value.dtype, value.device)
+    if code is None or value.is_conj() or value.is_neg():
+        value = value.resolve_conj().resolve_neg()
+        code = _torch_codes.get(value.dtype)
+    if code is None:
+        rows = value.contiguous().reshape(-1).view(torch.uint8)
+        return Leaf("tensor", rows, "U8", tuple(rows.shape), identity, (str(value.dtype).split(".")[-1], shape))
+    return Leaf("tensor", value, code, shape, identity)
+
+
+def _is_wrapper(value: Any) -> bool:
+    """Whether a subclass of tensor keeps its values elsewhere: DTensor, quantized weights, fake tensors."""
+    return "__torch_dispatch__" in type(value).__dict__ or hasattr(value, "__tensor_flatten__")
+
+
+def _array(value: Any, where: str) -> Leaf:
+    if value.dtype.hasobject or value.dtype.names is not None:
+        raise NotExpressible(f"{where}: was an array of {value.dtype}, expected numbers")
+    shape = tuple(value.shape)
+    identity = (value.__array_interface__["data"][0] or id(value), shape, value.strides, str(value.dtype))
+    code = _NUMPY.get(value.dtype.name) if value.dtype.isnative else None
+    if code is None:
+        rows = value.reshape(-1).copy().view("uint8")
+        return Leaf("array", rows, "U8", tuple(rows.shape), identity, (value.dtype.str, shape))
+    return Leaf("array", value, code, shape, identity)
+
+
+def fill(leaf: Leaf, region: memoryview, start: int) -> None:
+    """Copy the bytes of a leaf into ``region``, from ``start`` on. Tensors go faster through :mod:`.copying`."""
+    end = start + leaf.bytes
+    if leaf.kind == "bytes":
+        region[start:end] = leaf.value
+    elif leaf.bytes:
+        region[start:end] = view_of(leaf)
+
+
+def view_of(leaf: Leaf) -> memoryview:
+    """Return the bytes of a leaf where they lie, a copy only where they have gaps or lie on a device."""
+    if leaf.kind == "bytes" or not leaf.bytes:
+        return memoryview(leaf.value if leaf.kind == "bytes" else b"")
+    if leaf.kind == "tensor":
+        torch = imported("torch")
+        assert torch is not None  # noqa: S101 - there is a tensor
+        array = leaf.value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    else:
+        numpy = imported("numpy")
+        assert numpy is not None  # noqa: S101 - there is an array
+        array = numpy.ascontiguousarray(leaf.value).reshape(-1).view("uint8")
+    return memoryview(array)
+
+
+def restored(kind: str, dtype: str, shape: Tuple[int, ...], data: memoryview) -> Any:
+    """Return a leaf's value again: over ``data`` itself where that can be written, over a copy of it otherwise.
+
+    ``dtype`` is the format's name of a type, or the type's own as in :attr:`Leaf.given`.
+    """
+    if kind == "bytes":
+        return bytes(data)
+    if data.readonly:
+        data = memoryview(bytearray(data))
+    if kind == "array":
+        numpy = needed("numpy")
+        code = next((name for name, known in _NUMPY.items() if known == dtype), dtype)
+        return numpy.frombuffer(data, dtype=code).reshape(shape)
+    if kind != "tensor":
+        raise ValueError(f"state: {kind!r} is unknown, expected tensor, array or bytes")
+    torch = needed("torch")
+    found = torch_type(next((name for name, known in _TORCH.items() if known == dtype), dtype))
+    if not data.nbytes:
+        return torch.empty(shape, dtype=found)
+    return torch.frombuffer(data, dtype=torch.uint8).view(found).reshape(shape)

@@ -1,0 +1,311 @@
+"""Saves while training goes on: the state is copied into memory, then published behind the training loop's back.
+
+    saver = Saver(store, like={"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    pending = saver.save(step, state)     # returns when the copy is made
+    saver.flush()                         # returns when it is published
+
+One copy of this rank's state is all the memory it takes, and it is taken when the saver is made. Where that does not
+fit, it saves while training waits, and says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
+
+from spotkeeper_training.memory import available_bytes, refusal
+from spotkeeper_training.pending import DoesNotFit, Pace, Pending, Replaced
+from spotkeeper_training.staging import Staging, room_for
+from spotkeeper_training.state import Plan, plan, to_parts
+from spotkeeper_training.store import Checkpoint, CheckpointStore, Restored
+from spotkeeper_training.tier import Near, Tier
+
+_log = logging.getLogger("spotkeeper.training")
+
+__all__ = ["DoesNotFit", "Pending", "Replaced", "Saver"]
+
+
+@dataclass
+class _Job:
+    """One save on its way."""
+
+    pending: Pending
+    planned: Plan
+    began: float
+    deadline: float
+    parts: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return _bytes(self.planned)
+
+
+class Saver:
+    """Publishes states of this rank, one at a time, in the order in which they are given, all by one thread.
+
+    Args:
+        store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called.
+        mode: ``async``: training goes on once the state is copied; ``sync``: when it is published. ``async`` becomes
+            ``sync``, with a warning, where one copy does not fit into what memory is left.
+        on_busy: what a save does while another is being published. ``wait``: training waits until that one is done.
+            ``replace``: it takes the place of one that waits for its turn, and does not wait itself if it consists of
+            ``bytes`` alone, which need no copy. One that is being published is never broken off.
+        local_tier: folder on a local disk, where a copy is written first. Memory is free for the next save then, and a
+            restart on this node loads from there (:meth:`load`) if it is the latest checkpoint.
+        like: a state as large as those to come, or its size in bytes: memory is taken for it now, so that the first
+            save is as fast as later ones. An optimizer has its state only after its first step.
+        available: returns the bytes of memory that can be taken, ``None`` where nobody knows.
+
+    Raises ``ValueError`` for a setting that cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        *,
+        mode: str = "async",
+        on_busy: str = "wait",
+        local_tier: Union[str, Path, None] = None,
+        like: Union[Mapping[str, Any], int, None] = None,
+        available: Callable[[], Optional[int]] = available_bytes,
+    ) -> None:
+        if mode not in ("async", "sync"):
+            raise ValueError(f"mode: was {mode!r}, expected 'async' or 'sync'")
+        if on_busy not in ("wait", "replace"):
+            raise ValueError(f"on_busy: was {on_busy!r}, expected 'wait' or 'replace'")
+        self.mode = mode
+        self._store, self._replace, self._available = store, on_busy == "replace", available
+        self._tier = Tier(Path(local_tier), store) if local_tier else None
+        self._staging = Staging()
+        self._turn = threading.Condition()
+        self._running: Optional[_Job] = None
+        self._waiting: Optional[_Job] = None
+        self._memory_holder: Optional[_Job] = None
+        self._last: Optional[Pending] = None
+        self._unreported: Optional[BaseException] = None
+        self._began = 0.0
+        self._copying, self._publishing = Pace(), Pace()
+        if like is not None:
+            self.prepare(like)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a save is under way or waits."""
+        return self._running is not None
+
+    @property
+    def last(self) -> Optional[Pending]:
+        """The newest save, done or not."""
+        return self._last
+
+    def prepare(self, like: Union[Mapping[str, Any], int]) -> None:
+        """Take and touch the memory for states like this one, or for so many bytes. See ``like`` above."""
+        size = like if isinstance(like, int) else room_for(plan(like))
+        if self.mode == "sync" or size <= self._staging.size:
+            return
+        available = self._available()
+        problem = refusal(size, None if available is None else available + self._staging.size)
+        if problem:
+            _log.warning("%s: saving with mode='sync', training waits until a checkpoint is published", problem)
+            self.mode = "sync"
+            self._staging.release()
+            return
+        self._staging.reserve(size)
+
+    def save(self, step: int, state: Mapping[str, Any], *, deadline_seconds: Optional[float] = None) -> Pending:
+        """Copy a state and have it published. The state may change once this returns.
+
+        Args:
+            step: completed steps.
+            state: parts, or any nested state; see :func:`~spotkeeper_training.state.plan`.
+            deadline_seconds: how long all of it may take, until it is published.
+
+        Raises:
+            DoesNotFit: it would take longer than ``deadline_seconds``, as far as that was measured. Nothing was begun.
+            StaleGeneration: a later generation runs the job.
+            BoardError: what an earlier save met behind the loop's back. This one was not begun.
+        """
+        began = time.monotonic()
+        self.raise_failure()
+        planned = plan(state)
+        self._refuse_late(step, planned, deadline_seconds)
+        deadline = math.inf if deadline_seconds is None else began + deadline_seconds
+        if not self._wait_for_turn(bool(planned.packed), deadline):
+            raise DoesNotFit(step, deadline_seconds or 0.0, 0.0)
+        self.raise_failure()
+        self.prepare(room_for(planned))
+        job = _Job(Pending(step), planned, began, deadline)
+        self._last = job.pending
+        if self.mode == "sync":
+            self._wait_for_turn(True, math.inf)
+            self._publish_now(job, {**to_parts(state), **planned.ready})
+        else:
+            job.parts.update(self._copy(planned))
+            self._start(job)
+        return job.pending
+
+    def flush(self, deadline_seconds: Optional[float] = None) -> Optional[Checkpoint]:
+        """Wait until the newest save is published, and return its checkpoint.
+
+        Returns ``None`` if nothing was saved, or if it is not published within ``deadline_seconds``, which is logged.
+
+        Raises what :meth:`save` raises for a save that failed.
+        """
+        last = self._last
+        if last is not None and not last.wait(deadline_seconds):
+            _log.warning("step %d was not published within %.1f s", last.step, deadline_seconds or 0.0)
+            return None
+        self.raise_failure()
+        return last.result() if last is not None and last.error is None else None
+
+    def seconds_needed(self, size: int) -> Optional[float]:
+        """Return how long a save of ``size`` bytes would take if it began now, ``None`` if none was measured yet.
+
+        What is under way comes first and is counted in.
+        """
+        publishing = self._publishing.seconds(size)
+        if publishing is None:
+            return None
+        running = max(0.0, self._began + publishing - time.monotonic()) if self.busy else 0.0
+        return running + (self._copying.seconds(size) or 0.0) + publishing
+
+    def load(self, checkpoint: Optional[Checkpoint] = None) -> Optional[Restored]:
+        """Return the latest checkpoint (or the given one), from the local disk where it is there whole.
+
+        Returns ``None`` where nothing was ever published. Raises what the store's ``latest`` and ``load`` raise.
+        """
+        found = checkpoint or self._store.latest()
+        if found is None:
+            return None
+        near = self._tier.load(found) if self._tier else None
+        return near or self._store.load(found)
+
+    def raise_failure(self) -> None:
+        """Raise what a save met since this was last asked, once; a later generation is told of every time."""
+        error = self._unreported
+        if error is None:
+            return
+        if isinstance(error, Exception):
+            self._unreported = None
+        raise error
+
+    def _refuse_late(self, step: int, planned: Plan, left: Optional[float]) -> None:
+        if left is None:
+            return
+        needed = self.seconds_needed(_bytes(planned))
+        if needed is not None and needed > left:
+            error = DoesNotFit(step, needed, left)
+            _log.warning("%s", error)
+            raise error
+
+    def _wait_for_turn(self, copies: bool, deadline: float) -> bool:
+        """Wait until a save may begin: its memory is free, and none waits before it. Returns whether it may."""
+        with self._turn:
+            while not self._is_free(copies):
+                if self._replace and self._waiting is not None:
+                    self._drop(self._waiting)
+                    continue
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._turn.wait(None if left == math.inf else left)
+        return True
+
+    def _is_free(self, copies: bool) -> bool:
+        if self.mode == "sync":
+            return self._running is None
+        return self._waiting is None and not (copies and self._memory_holder is not None)
+
+    def _drop(self, job: _Job) -> None:
+        _log.info("step %d is not saved: a later one takes its place", job.pending.step)
+        self._waiting = None
+        if self._memory_holder is job:
+            self._memory_holder = None
+        job.pending.finish(None, Replaced(f"step {job.pending.step}: a later save took its place"), 0.0)
+
+    def _copy(self, planned: Plan) -> Dict[str, memoryview]:
+        if not planned.packed:
+            return {}
+        began = time.monotonic()
+        copied = self._staging.take(planned)
+        self._copying.add(planned.size, time.monotonic() - began)
+        return copied
+
+    def _start(self, job: _Job) -> None:
+        with self._turn:
+            if job.planned.packed:
+                self._memory_holder = job
+            if self._running is not None:
+                self._waiting = job
+                return
+            self._running = job
+        # No daemon: a program that ends has its last save published all the same.
+        threading.Thread(target=self._work, args=(job,), name="spotkeeper-saver").start()
+
+    def _work(self, first: _Job) -> None:
+        job: Optional[_Job] = first
+        while job is not None:
+            self._publish_behind(job)
+            with self._turn:
+                if self._memory_holder is job:
+                    self._memory_holder = None
+                job, self._waiting = self._waiting, None
+                self._running = job
+                self._turn.notify_all()
+
+    def _publish_behind(self, job: _Job) -> None:
+        checkpoint, error = None, None
+        try:
+            parts: Mapping[str, Any] = {**job.planned.ready, **job.planned.text(), **job.parts}
+            parts, near = self._to_tier(job, parts)
+            checkpoint = self._publish(job, parts)
+            if near is not None:
+                near.published(checkpoint)
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, it is raised where training can see it
+            error = self._unreported = failure
+            _log.warning("step %d was not published: %s: %s", job.pending.step, type(failure).__name__, failure)
+        job.parts = {}
+        job.pending.finish(checkpoint, error, time.monotonic() - job.began)
+
+    def _publish_now(self, job: _Job, parts: Mapping[str, Any]) -> None:
+        try:
+            checkpoint = self._publish(job, parts)
+        except BaseException as failure:
+            job.pending.finish(None, failure, time.monotonic() - job.began)
+            raise
+        job.pending.finish(checkpoint, None, time.monotonic() - job.began)
+
+    def _publish(self, job: _Job, parts: Mapping[str, Any]) -> Checkpoint:
+        self._began = began = time.monotonic()
+        step, left = job.pending.step, job.deadline - began
+        if left == math.inf:
+            checkpoint = self._store.publish(step, parts)
+        else:
+            checkpoint = self._store.publish(step, parts, deadline_seconds=max(0.0, left))
+        self._publishing.add(job.bytes, time.monotonic() - began)
+        return checkpoint
+
+    def _to_tier(self, job: _Job, parts: Mapping[str, Any]) -> Tuple[Mapping[str, Any], Optional[Near]]:
+        """Write to the local disk, if there is such a tier, and return the parts as they lie there."""
+        if self._tier is None or job.deadline != math.inf:
+            return parts, None
+        try:
+            near = self._tier.write(job.pending.step, parts)
+        except OSError as error:
+            _log.warning("step %d: no copy on the local disk (%s)", job.pending.step, error)
+            return parts, None
+        job.parts = {}
+        with self._turn:
+            if self._memory_holder is job:
+                self._memory_holder = None
+            self._turn.notify_all()
+        return near.parts, near
+
+
+def _bytes(planned: Plan) -> int:
+    return planned.size + sum(map(len, planned.ready.values()))
