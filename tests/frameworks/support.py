@@ -16,7 +16,7 @@ from spotkeeper_ledger.run_dir import Confirmation, LocalNotice, LocalProgress
 from spotkeeper_training import CheckpointStore
 
 HERE = Path(__file__).parent
-DIARY, RESULT = "FRAMEWORKS_DIARY", "FRAMEWORKS_RESULT"
+DIARY, RESULT, MEETING = "FRAMEWORKS_DIARY", "FRAMEWORKS_RESULT", "FRAMEWORKS_MEETING"
 SECONDS = 90.0
 
 
@@ -30,10 +30,10 @@ class Runs:
     ranks: int = 1
     env: dict[str, str] = field(default_factory=dict)
     attempt: int = -1
-    process: subprocess.Popen[bytes] | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.run_dir.mkdir(parents=True)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
 
     @property
     def run_dir(self) -> Path:
@@ -58,18 +58,21 @@ class Runs:
             run_dir.ATTEMPT: str(self.attempt),
             DIARY: str(self.folder / f"diary-{self.attempt}"),
             RESULT: str(self.folder / "result"),
+            MEETING: (self.folder / f"meeting-{self.attempt}").as_uri(),
             **self.env,
         }
         ranks = ranks or self.ranks
-        starter = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"] if ranks > 1 else []
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *starter, str(HERE / self.job), *self.options, *options],
-                env=env,
-                cwd=self.folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            self.processes = [
+                subprocess.Popen(
+                    [sys.executable, str(HERE / self.job), *self.options, *options],
+                    env={**env, "RANK": str(rank), "WORLD_SIZE": str(ranks)},
+                    cwd=self.folder,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+                for rank in range(ranks)
+            ]
 
     @property
     def log(self) -> Path:
@@ -87,14 +90,14 @@ class Runs:
         """The step that the present attempt has begun last."""
         return max((int(str(line["step"])) for line in self.diary()), default=-1)
 
-    def wait(self) -> int:
-        assert self.process is not None
-        return self.process.wait(SECONDS)
+    def wait(self) -> set[int]:
+        """The exit codes of all ranks."""
+        return {process.wait(SECONDS) for process in self.processes}
 
-    def finish(self) -> None:
-        """Let the present attempt end by itself, which has to go well."""
-        code = self.wait()
-        assert code == 0, self.log.read_text()[-3000:]
+    def finish(self, code: int = 0) -> None:
+        """Let the present attempt end by itself, all ranks with ``code``."""
+        codes = self.wait()
+        assert codes == {code}, (codes, self.log.read_text()[-3000:])
 
     def interrupt_after(self, step: int) -> int:
         """Write a notice as the agent does once ``step`` is reached, and return the step of the whole checkpoint."""
@@ -102,8 +105,7 @@ class Runs:
         at = time.time()
         notice = LocalNotice(f"notice-{self.attempt}", "interruption", leaving=True, at=at, deadline=at + SECONDS)
         run_dir.write(self.run_dir, notice)
-        code = self.wait()
-        assert code == 75, (code, self.log.read_text()[-3000:])
+        self.finish(75)
         confirmed = run_dir.read(self.run_dir, Confirmation)
         assert confirmed is not None
         assert confirmed.notice_id == notice.notice_id
@@ -111,12 +113,10 @@ class Runs:
         return confirmed.step
 
     def kill_after(self, step: int) -> None:
-        """Kill the process once it has reached ``step`` and something has been saved."""
+        """Kill all ranks once they have reached ``step`` and something has been saved."""
         self.reach(step)
         self.until(lambda: self.saved_step() > 0, "a checkpoint")
-        assert self.process is not None
-        self.process.kill()
-        assert self.wait() == -9
+        self.end()
 
     def reach(self, step: int) -> None:
         self.until(lambda: self.step() >= step, f"step {step}")
@@ -124,9 +124,8 @@ class Runs:
     def until(self, ask: Callable[[], bool], what: str) -> None:
         give_up_at = time.monotonic() + SECONDS
         while not ask():
-            assert self.process is not None
-            code = self.process.poll()
-            assert code is None, f"ended with {code} before {what}: {self.log.read_text()[-3000:]}"
+            codes = [process.poll() for process in self.processes]
+            assert codes == [None] * len(codes), f"{codes} before {what}: {self.log.read_text()[-3000:]}"
             assert time.monotonic() < give_up_at, f"no {what}: {self.log.read_text()[-3000:]}"
             time.sleep(0.01)
 
@@ -134,16 +133,17 @@ class Runs:
         """The step of the latest checkpoint, every byte of which is verified; 0 where there is none."""
         store = CheckpointStore(self.checkpoints, generation=10_000)
         latest = store.latest()
-        return store.load(latest).step if latest else 0
+        return store.load(latest, ranks=range(self.ranks)).step if latest else 0
 
     def result(self) -> dict[str, object]:
         found: dict[str, object] = json.loads((self.folder / "result").read_text())
         return found
 
     def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        """Kill what runs."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
 
 
 class Diary:

@@ -22,12 +22,13 @@ import json
 import logging
 import sys
 import time
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
-from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore
+from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore, Restored
 from spotkeeper_training.adapters import random_states
 from spotkeeper_training.adapters.random_states import torch
 from spotkeeper_training.adapters.torch_data import StepLoader
+from spotkeeper_training.pieces import Loaded
 
 RANDOM, POSITION = "random", "position.json"
 RETRY_SECONDS = 1.0
@@ -37,6 +38,10 @@ _log = logging.getLogger("spotkeeper.training")
 
 class Training:
     """All that a run is made of: restored when this is made, saved together.
+
+    With several ranks (DistributedDataParallel) each of them makes one, with objects that are alike on all of them:
+    rank 0 saves these, and every rank its random states. For what is sharded there is
+    :mod:`spotkeeper_training.adapters.dcp`.
 
     Args:
         total: steps of the whole job; ``None`` where that is not known.
@@ -66,7 +71,7 @@ class Training:
         self._store.begin()
         latest = self._store.latest()
         if latest is not None:
-            self._restore(self._store.load(latest).parts)
+            self._restore(self._store.load(latest))
         self._guard = guard or CheckpointGuard(self._store)
         self._guard.report(self.step, total)
 
@@ -114,20 +119,24 @@ class Training:
             time.sleep(RETRY_SECONDS)
 
     def parts(self) -> Dict[str, bytes]:
-        """Return the parts of a checkpoint of the present step."""
-        parts = {f"{name}.pt": _packed(value.state_dict()) for name, value in self._objects.items()}
-        parts[f"{RANDOM}.pt"] = _packed(random_states.capture())
-        parts[POSITION] = json.dumps({"step": self.step}).encode()
+        """Return this rank's parts of a checkpoint of the present step: rank 0 has what all ranks have alike."""
+        parts = {f"{RANDOM}.pt": _packed(random_states.capture())}
+        if self._store.rank == 0:
+            parts.update({f"{name}.pt": _packed(value.state_dict()) for name, value in self._objects.items()})
+            parts[POSITION] = json.dumps({"step": self.step}).encode()
         return parts
 
-    def _restore(self, parts: Mapping[str, bytes]) -> None:
+    def _restore(self, restored: Restored) -> None:
+        own = restored.shards.get(self._store.rank, {})
+        parts = restored.shards.get(0) or self._store.load(restored.checkpoint, ranks=[0]).parts
         absent = [name for name in self._objects if f"{name}.pt" not in parts]
         if absent:
             raise ValueError(f"{', '.join(absent)}: not in the checkpoint, which has {', '.join(sorted(parts))}")
         for name, value in self._objects.items():
             value.load_state_dict(_unpacked(parts[f"{name}.pt"]))
         self.step = json.loads(parts[POSITION])["step"]
-        random_states.restore(_unpacked(parts[f"{RANDOM}.pt"]))
+        if own:  # a rank that was not there before keeps the generators that it was started with
+            random_states.restore(_unpacked(own[f"{RANDOM}.pt"]))
         _log.info("goes on after step %d", self.step)
 
 
@@ -137,6 +146,6 @@ def _packed(state: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _unpacked(body: bytes) -> Any:
+def _unpacked(body: Loaded) -> Any:
     """Load tensors and plain values; anything that would run code is refused."""
     return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
