@@ -58,7 +58,7 @@ def test_two_ranks_go_on_where_two_ranks_stopped(
 def test_one_rank_and_then_two_go_on_with_the_same_global_batches(
     undisturbed: dict[str, object], stopped: Path, tmp_path: Path, started: Callable[..., Runs]
 ) -> None:
-    """Weights are not the same bits: dropout is drawn elsewhere, sums are made in another order. Samples are the same."""
+    """Weights are not the same bits: dropout is drawn elsewhere, sums are made in another order."""
     runs = go_on(stopped, tmp_path, started)
     runs.start("--stop-at", "11", ranks=1)
     runs.finish(75)
