@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -46,7 +45,9 @@ class HangWatch:
     def start(self) -> None:
         """A command starts: nothing is known of it yet."""
         self._pace, self._looked_at, self._asked_at, self.found = Pace(), None, None, False
-        shutil.rmtree(self._folder / run_dir.STACKS, ignore_errors=True)
+        for old in (self._folder / run_dir.STACKS).glob("*.txt"):
+            with contextlib.suppress(OSError):
+                old.unlink()
 
     @property
     def quiet_seconds(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
@@ -66,7 +65,8 @@ def patience(pace: Pace, least_seconds: float) -> Optional[float]:
     """Return after how many quiet seconds the job hangs; ``None`` while it has made no step that could be timed."""
     if least_seconds <= 0 or not pace.step_seconds:
         return None
-    return max(FACTOR * statistics.median(pace.step_seconds), least_seconds)
+    usual = sorted(pace.step_seconds)[len(pace.step_seconds) // 2]
+    return max(FACTOR * usual, least_seconds)
 
 
 def hangs(pace: Pace, least_seconds: float) -> bool:
