@@ -76,7 +76,8 @@ def test_ranks_that_agree_on_a_step_do_not_hang(tmp_path: Path) -> None:
     class Told:
         killed = asked = 0
 
-        def tell(self, number: int) -> int:
+        def tell(self, number: int, *, forks: bool) -> int:
+            assert forks, "also ranks that the first one has forked"
             self.asked += 1
             return 1
 
@@ -135,7 +136,7 @@ def test_asking_for_stacks_does_no_harm_to_a_process_that_does_not_answer(tmp_pa
 
     codes: list[int] = []
     job = Job("exec sleep 600", {"PATH": os.environ["PATH"]}, tmp_path, codes.append)
-    assert job.tell(run_dir.STACKS_SIGNAL) == 0
+    assert job.tell(run_dir.STACKS_SIGNAL, forks=True) == 0
     job.kill()
     wait_until(lambda: codes)
     assert codes == [-9]

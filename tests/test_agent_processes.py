@@ -60,6 +60,36 @@ def test_a_signal_reaches_those_that_catch_it_and_no_other_dies_of_it(tmp_path: 
     codes.get(timeout=10)
 
 
+FORKED = """
+import os, signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: open(f"{sys.argv[1]}.{os.getpid()}", "w").close())
+child = os.fork()
+if child == 0:
+    while True:
+        time.sleep(600)
+open(sys.argv[1] + ".new", "w").write(f"{os.getpid()} {child}")
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+while True:
+    time.sleep(600)
+"""
+
+
+def test_what_a_trainer_has_forked_is_not_told_unless_that_is_asked_for(tmp_path: Path) -> None:
+    codes: queue.SimpleQueue[int] = queue.SimpleQueue()
+    (tmp_path / "forked.py").write_text(FORKED)
+    command = f"exec {sys.executable} {tmp_path}/forked.py {tmp_path}/pids"
+    job = Job(command, {"PATH": os.environ["PATH"]}, tmp_path, codes.put)
+    said = wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text())
+    trainer, child = said.split()
+    assert job.tell(signal.SIGUSR1) == 1
+    wait_until((tmp_path / f"pids.{trainer}").exists)
+    assert not (tmp_path / f"pids.{child}").exists()
+    assert job.tell(signal.SIGUSR1, forks=True) == 2
+    wait_until((tmp_path / f"pids.{child}").exists)
+    job.kill()
+    codes.get(timeout=10)
+
+
 def test_what_the_job_of_a_dead_agent_has_started_is_killed_even_if_the_job_itself_is_gone(tmp_path: Path) -> None:
     job, child, codes = start(tmp_path)
     remembered = (tmp_path / PID_FILE).read_text().split()

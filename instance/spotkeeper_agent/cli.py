@@ -32,7 +32,7 @@ what the training command should exit with:
 
 how the training command may be told that the node will go (agent.json, or options of `run`):
   by notice.json, which the guard of spotkeeper_training looks at: nothing to set
-  notice_signal            sent to those of its processes that catch it; others are left alone
+  notice_signal            sent to those of its processes that catch it; others, and what they forked, are left alone
   notice_command           run for every notice, with SPOTKEEPER_NOTICE_ID, _KIND, _LEAVING (1, 0), _DEADLINE (Unix
                            seconds, or empty), _SECONDS (how long it may take), _DRILL (1, 0), SPOTKEEPER_JOB_PID and
                            all that the training command is told. Exit code 0 is success; any other is logged with its

@@ -72,7 +72,7 @@ class HangWatch:
                 "job-hangs",
                 step=self._pace.step,
                 quiet_seconds=round(self._pace.quiet_seconds, 1),
-                asked=job.tell(run_dir.STACKS_SIGNAL),
+                asked=job.tell(run_dir.STACKS_SIGNAL, forks=True),
             )
 
     def _agrees(self) -> bool:

@@ -68,9 +68,9 @@ class Job:
         """Stop the whole group (``SIGKILL``); what has left it ends with it."""
         self._signal(signal.SIGKILL)
 
-    def tell(self, number: int) -> int:
-        """Send a signal to those of its processes that catch it; returns how many."""
-        return processes.tell(self.mark, number)
+    def tell(self, number: int, *, forks: bool = False) -> int:
+        """Send a signal to those of its processes that catch it, with or without what they forked; returns how many."""
+        return processes.tell(self.mark, number, forks=forks)
 
     def _signal(self, number: signal.Signals) -> None:
         with self._lock:

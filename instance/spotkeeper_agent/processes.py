@@ -39,13 +39,21 @@ def catches(pid: int, number: int) -> bool:
     return False
 
 
-def tell(mark: str, number: int) -> int:
+def tell(mark: str, number: int, *, forks: bool) -> int:
     """Send a signal to those processes of a command that catch it; returns how many.
 
     A shell between the agent and the trainer does not catch it, and is not to die of it.
+
+    Args:
+        mark: of the command.
+        number: the signal.
+        forks: whether processes are told whose parent is, too. What a trainer has forked, to load data for instance,
+            has its handlers without having asked for them.
     """
-    told = [pid for pid in marked(mark) if catches(pid, number) and _send(pid, number)]
-    return len(told)
+    found = {pid for pid in marked(mark) if catches(pid, number)}
+    if not forks:
+        found = {pid for pid in found if _parent(pid) not in found}
+    return len([pid for pid in found if _send(pid, number)])
 
 
 def end(mark: str) -> None:
@@ -67,6 +75,13 @@ def signal_number(name: str) -> int:
     if not isinstance(number, signal.Signals) or number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD):
         raise ValueError(f"was {name!r}, expected a signal that a program can catch, such as USR1")
     return int(number)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _send(pid: int, number: int) -> bool:

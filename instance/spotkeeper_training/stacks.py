@@ -20,7 +20,7 @@ def answer_stacks(folder: Path) -> None:
     The interpreter's own handler does it, also while the process is stuck in a call that never returns. It writes
     nothing until then, and does nothing twice.
     """
-    if _open:
+    if _open or not run_dir.STACKS_SIGNAL:
         return
     try:
         place = folder / run_dir.STACKS

@@ -29,8 +29,8 @@ SAVE_GAP_SECONDS = "SPOTKEEPER_SAVE_GAP_SECONDS"
 
 STACKS = "stacks"
 """Folder in the run directory: where each process was that got :data:`STACKS_SIGNAL`, as ``<pid>.txt``."""
-STACKS_SIGNAL = signal.SIGRTMIN + 7
-"""Asks a training process for its stacks; nothing else on a node uses this signal."""
+STACKS_SIGNAL: int = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else 0
+"""Asks a training process for its stacks; nothing else on a node uses this signal. 0 where there is none (macOS)."""
 
 EXIT_STOPPED_FOR_NOTICE = 75
 """The job saved a whole checkpoint for a notice and stopped; another node goes on (``EX_TEMPFAIL``)."""
