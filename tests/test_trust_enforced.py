@@ -85,7 +85,13 @@ def test_a_node_reaches_its_own_objects_and_no_other_ones(
         board = S3Board(RESPONDER)
         spec = board.read(keys.spec(FLEET))
         assert spec is not None
-        for key in (keys.notice(FLEET, me), keys.report(FLEET, me), keys.generation(FLEET), keys.progress(FLEET)):
+        for key in (
+            keys.notice(FLEET, me),
+            keys.report(FLEET, me),
+            keys.log(FLEET, me),
+            keys.generation(FLEET),
+            keys.progress(FLEET),
+        ):
             version = board.write(key, b"mine", expect=ABSENT)
             board.write(key, b"mine again", expect=version)
         other = keys.report(FLEET, me.replace(NODE, "i-0fedcba9876543210"))
