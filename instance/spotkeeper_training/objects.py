@@ -10,7 +10,7 @@ from spotkeeper_ledger import ABSENT, Board, MalformedDocument, Manifest, Part, 
 from spotkeeper_training import sums
 from spotkeeper_training.bulk import Bulk
 from spotkeeper_training.crew import Crew
-from spotkeeper_training.pieces import Body, Loaded, Parts, Piece, cut, whole
+from spotkeeper_training.pieces import PIECE_BYTES, Body, Loaded, Parts, Piece, cut, whole
 
 __all__ = ["MANIFESTS", "PARTS", "Body", "Loaded", "Objects", "Parts"]
 
@@ -30,7 +30,7 @@ class Objects:
 
     def __init__(self, board: Board, bulk: Bulk, seconds: float) -> None:
         self._board, self._bulk, self._seconds = board, bulk, seconds
-        self._crew = Crew()
+        self._crew, self._piece_bytes = Crew(), PIECE_BYTES
 
     def write_parts(self, folder: str, rank: int, parts: Parts, deadline: Optional[float] = None) -> Tuple[Part, ...]:
         """Write the parts of one rank below ``folder``, and return what names them. They last when this returns.
@@ -45,7 +45,7 @@ class Objects:
             ValueError: a buffer cannot be used.
             Unavailable: the store does not answer. What was written already is named by nobody.
         """
-        pieces = cut(parts)
+        pieces = cut(parts, self._piece_bytes)
         total = sum(piece.bytes for piece in pieces)
         kind = sums.best(total)
         tasks = [partial(self._write, folder, rank, piece, kind, deadline) for piece in pieces]
