@@ -35,7 +35,7 @@ class Bucket:
     objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     rule: Callable[[Asked], str] = lambda _: ""
-    after: Callable[[Asked], None] = lambda _: None
+    after: Callable[[Asked], object] = lambda _: None
     """Called when a request has had its effect, before it is answered."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 

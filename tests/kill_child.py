@@ -116,7 +116,8 @@ def main() -> None:
             time.sleep(order["after_seconds"])
             os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
-        print(status, flush=True)
+        sys.stdout.write(f"{status}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

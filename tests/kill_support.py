@@ -92,7 +92,7 @@ class Victim:
 
         self.bucket.reset()
         if done:
-            self.bucket.after = lambda asked: None if kill(asked) else None
+            self.bucket.after = kill
         else:
             self.bucket.rule = kill
         self._run({"count": False})
@@ -114,7 +114,14 @@ class Victim:
         assert self._process.stdout is not None
         self.generation += 1
         self._state.write_bytes(STATE.pack(0, 0, self.step, 0))
-        given = {"uri": self.uri, "state": str(self._state), "generation": self.generation, "saves": SAVES, "step": self.step, **order}
+        given = {
+            "uri": self.uri,
+            "state": str(self._state),
+            "generation": self.generation,
+            "saves": SAVES,
+            "step": self.step,
+            **order,
+        }
         self._process.stdin.write(json.dumps(given) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
@@ -150,5 +157,3 @@ class Victim:
 
 def _joined(each: Any) -> bytes:
     return b"".join(each) if isinstance(each, list) else bytes(each)
-
-

@@ -49,8 +49,12 @@ class Objects:
         total = sum(piece.bytes for piece in pieces)
         kind = sums.best(total)
         tasks = [partial(self._write, folder, rank, piece, kind, deadline) for piece in pieces]
-        written = [task() for task in tasks] if total <= SMALL_BYTES else self._crew.run(tasks)
-        self._bulk.settle(folder)
+        try:
+            written = [task() for task in tasks] if total <= SMALL_BYTES else self._crew.run(tasks)
+            self._bulk.settle(folder)
+        except BaseException:
+            self._bulk.discard(folder)
+            raise
         return tuple(written)
 
     def write_manifest(self, name: str, manifest: Manifest) -> str:
@@ -118,6 +122,8 @@ class Objects:
     def delete_objects(self, keys: Sequence[str]) -> None:
         """Delete objects that nothing names."""
         self._crew.run([partial(self._board.delete, key) for key in keys])
+        for folder in {key.rpartition("/")[0] for key in keys if key.startswith(PARTS)}:
+            self._bulk.discard(folder)
 
     def _write(self, folder: str, rank: int, piece: Piece, kind: str, deadline: Optional[float]) -> Part:
         key = f"{folder}/{piece.label}"
