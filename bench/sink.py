@@ -1,4 +1,4 @@
-"""A bucket for benchmarks: takes every upload, counts its bytes and throws them away; serves the bytes that it is given.
+"""A bucket for benchmarks: counts the bytes of every upload and throws them away, serves as many as it is told.
 
 In a process of its own, so that it takes no time from the one that is measured. Knows as much of S3 as a client needs
 to move objects: single and multipart uploads, downloads, ranges.

@@ -105,7 +105,7 @@ def main() -> None:
             try:
                 work(order)
             except BaseException as error:  # noqa: BLE001 - a fork must not go on in this loop
-                print(repr(error), file=sys.stderr, flush=True)
+                sys.stderr.write(f"{error!r}\n")
                 os._exit(1)
             os._exit(0)
         if "after_seconds" in order:
