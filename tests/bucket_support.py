@@ -1,4 +1,4 @@
-"""A bucket on this machine that knows what the store uses of S3, and fails, request by request, as a test asks it to."""
+"""A bucket on this machine that knows what the store uses of S3, and fails, request by request, as a test asks."""
 
 from __future__ import annotations
 
