@@ -6,6 +6,7 @@ drawn, and so is the access at which one of them dies.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -147,41 +148,42 @@ def check(board: Memory) -> None:
         assert found == parts(manifest.generation, manifest.step), f"{key} is not whole"
 
 
-def play(order: Sequence[int], dies_at: Sequence[int | None]) -> None:
-    board = Memory()
-    published: list[tuple[int, int]] = []
-    loaded: list[tuple[Restored, str | None]] = []
+@dataclass
+class Story:
+    """What the actors have seen."""
 
-    def work(store: CheckpointStore) -> None:
+    published: list[tuple[int, int]] = field(default_factory=list)
+    loaded: list[Restored] = field(default_factory=list)
+
+    def train(self, store: CheckpointStore) -> None:
+        """Load what is there and save some steps after it."""
         store.begin()
-        began = head_of(board)
         latest = store.latest()
-        step = 0
         if latest:
-            restored = store.load(latest)
-            loaded.append((restored, began.manifest if began else None))
-            step = restored.step
-        for step in range(step + 1, step + 1 + SAVES):
+            self.loaded.append(store.load(latest))
+        first = latest.step + 1 if latest else 1
+        for step in range(first, first + SAVES):
             store.publish(step, parts(store.generation, step))
-            published.append((store.generation, step))
+            self.published.append((store.generation, step))
 
-    actors = [Actor(board, generation, dies, work) for generation, dies in enumerate(dies_at, start=1)]
-    for number in order:
+
+def play(order: Sequence[int], dies_at: Sequence[int | None]) -> None:
+    board, story = Memory(), Story()
+    actors = [Actor(board, generation, dies, story.train) for generation, dies in enumerate(dies_at, start=1)]
+    rest = (number for _ in range(10_000) for number in range(len(actors)) if not all(one.ended for one in actors))
+    for number in itertools.chain(order, rest):
         actors[number % len(actors)].step()
         check(board)
-    while not all(actor.ended for actor in actors):
-        for actor in actors:
-            actor.step()
-            check(board)
     for actor in actors:
+        assert actor.ended
         if actor.failure:
             raise actor.failure
-    for restored, _ in loaded:
+    for restored in story.loaded:
         assert restored.parts == parts(restored.checkpoint.generation, restored.step)
     last = head_of(board)
-    if published:
+    if story.published:
         assert last is not None
-        assert (last.generation, last.step or 0) >= max(published), "what was said to be published was lost"
+        assert (last.generation, last.step or 0) >= max(story.published), "what was said to be published was lost"
     _resumed(board, last)
 
 
