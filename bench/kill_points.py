@@ -69,7 +69,8 @@ def tried(place: str, victim: Victim, kills: Iterator[tuple[str, Kill]]) -> list
             print(f"{place}, {kind}: {outcome}", flush=True)
         if time.monotonic() > shown + 60:
             shown = time.monotonic()
-            print(f"{place}: {victim.killed} kills so far", flush=True)
+            so_far = {kind: dict(counted) for kind, counted in outcomes.items()}
+            print(f"{place}: {victim.killed} kills so far: {so_far}", flush=True)
     return [
         {
             "place": place,
