@@ -15,11 +15,13 @@ USUAL: dict[str, list[str]] = {
     "agent": ["--minutes", "1", "--changes", "20"],
     "cold_start": [],
     "declare": [],
+    "load": [],
     "notice": [],
     "storm": [],
+    "upload": [],
 }
 """What each benchmark is given."""
-FULL: dict[str, list[str]] = {**USUAL, "agent": [], "storm": ["--full"], "interleavings": []}
+FULL: dict[str, list[str]] = {**USUAL, "agent": [], "storm": ["--full"], "interleavings": [], "kill_points": []}
 """The same where all is asked for."""
 
 

@@ -55,6 +55,9 @@ class BulkOf:
     def settle(self, folder: str) -> None:
         pass
 
+    def discard(self, folder: str) -> None:
+        pass
+
 
 def put_behind(store: CheckpointStore, board: Board) -> None:
     """Let ``store`` reach its place through ``board`` only."""

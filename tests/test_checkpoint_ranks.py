@@ -44,7 +44,7 @@ def at_once(calls: Sequence[Callable[[], Result]]) -> list[Result | BaseExceptio
     def one(number: int) -> None:
         try:
             outcomes[number] = calls[number]()
-        except BaseException as error:  # noqa: BLE001 - given to the thread that asks
+        except BaseException as error:  # noqa: BLE001 - a SystemExit too is an outcome
             outcomes[number] = error
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(len(calls))]

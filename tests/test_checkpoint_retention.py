@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spotkeeper_ledger import Entry, Head
-from spotkeeper_training.retention import expendable
+from spotkeeper_training.retention import Retention, expendable, orphans
 
 
 def key(generation: int, number: int) -> str:
@@ -49,3 +50,59 @@ def test_never_too_much(generations: list[int], named: tuple[int, int], own: int
     assert all(generations[keys.index(name)] <= own for name in gone)
     candidates = [name for name in keys if generations[keys.index(name)] <= own and name not in (manifest, previous)]
     assert gone == candidates[: max(0, len(candidates) - (keep - 2))]
+
+
+def test_milestones_and_pins_stay() -> None:
+    keys = [key(1, number) for number in range(6)]
+    head = Head(1, manifest=keys[5], previous=keys[4])
+    assert expendable(entries(*keys), head, Retention(every_steps=20)) == [keys[1], keys[3]]
+    assert expendable(entries(*keys), head, Retention(), pinned={keys[0], keys[2]}) == [keys[1], keys[3]]
+    assert expendable(entries(*keys), head, Retention(last=3, every_steps=20)) == [keys[1]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"last": 1}, "keep: was 1, expected at least 2"),
+        ({"every_steps": 0}, "every_steps: was 0, expected at least 1"),
+        ({"grace_seconds": -1.0}, "grace_seconds: was -1.0, expected at least 0"),
+    ],
+)
+def test_a_retention_that_cannot_be_used_is_named(settings: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Retention(**settings)  # type: ignore[arg-type]
+
+
+HEAD = Head(2)
+
+
+def objects(*found: tuple[str, float]) -> list[Entry]:
+    return [Entry(name, "v", 1, at) for name, at in found]
+
+
+def test_remains_go_by_folder_when_the_youngest_of_it_is_old_enough() -> None:
+    found = objects(
+        ("parts/g1-s10-r0-aa/weights~0", 5.0),
+        ("parts/g1-s10-r0-aa/weights~1", 30.0),  # still on its way
+        ("parts/g1-s20-r0-bb/weights", 5.0),
+        ("parts/g2-s20-r0-cc/weights", 5.0),
+        ("shards/g2-s20-dd/r1-ee.json", 5.0),
+        ("loads/g2-dd/g1-s20-ff/decision.json", 5.0),
+    )
+    gone = orphans(found, {"parts/g2-s20-r0-cc/weights"}, [], HEAD, older_than=20.0)
+    assert gone == [
+        "parts/g1-s20-r0-bb/weights",
+        "shards/g2-s20-dd/r1-ee.json",
+        "loads/g2-dd/g1-s20-ff/decision.json",
+    ]
+
+
+def test_remains_of_a_later_generation_of_unclear_manifests_and_what_is_unknown_stay() -> None:
+    found = objects(
+        ("parts/g3-s10-r0-aa/weights", 0.0),
+        ("parts/g1-s10-r0-bb/weights", 0.0),
+        ("parts/g1-s100-r0-bb/weights", 0.0),
+        ("parts/mine.txt", 0.0),
+        ("notes/g1-s10-r0-bb/weights", 0.0),
+    )
+    assert orphans(found, set(), ["manifests/g1-s10-77.json"], HEAD, older_than=1.0) == ["parts/g1-s100-r0-bb/weights"]

@@ -32,6 +32,9 @@ class Bulk(Protocol):
     def settle(self, folder: str) -> None:
         """Make the names of what was uploaded below ``folder`` last as well."""
 
+    def discard(self, folder: str) -> None:
+        """Take away what is left of a folder that nothing names, where that is easily done; raises nothing."""
+
 
 def open_bulk(uri: str, *, seconds: float) -> Bulk:
     """Return what moves objects to and from ``uri``; nothing is read or made yet.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Iterator, Optional, Sequence, Set, Tuple
@@ -68,6 +69,10 @@ class FolderBulk:
             self._made.clear()
         except OSError as error:
             raise Unavailable(f"{folder}: {error}") from None
+
+    def discard(self, folder: str) -> None:
+        """Remove a folder: on a full disk the next save would find no room beside half of this one."""
+        shutil.rmtree(self._root / folder, ignore_errors=True)
 
     def _make(self, folder: Path) -> None:
         if not folder.is_dir():

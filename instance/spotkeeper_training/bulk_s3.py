@@ -26,3 +26,6 @@ class S3Bulk:
 
     def settle(self, folder: str) -> None:
         """Do nothing: an object that was put lasts."""
+
+    def discard(self, folder: str) -> None:
+        """Do nothing: a bucket that has just failed would take long, and what is left is deleted after the grace."""

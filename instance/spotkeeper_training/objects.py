@@ -10,7 +10,7 @@ from spotkeeper_ledger import ABSENT, Board, MalformedDocument, Manifest, Part, 
 from spotkeeper_training import sums
 from spotkeeper_training.bulk import Bulk
 from spotkeeper_training.crew import Crew
-from spotkeeper_training.pieces import Body, Loaded, Parts, Piece, cut, whole
+from spotkeeper_training.pieces import PIECE_BYTES, Body, Loaded, Parts, Piece, cut, whole
 
 __all__ = ["MANIFESTS", "PARTS", "Body", "Loaded", "Objects", "Parts"]
 
@@ -30,7 +30,7 @@ class Objects:
 
     def __init__(self, board: Board, bulk: Bulk, seconds: float) -> None:
         self._board, self._bulk, self._seconds = board, bulk, seconds
-        self._crew = Crew()
+        self._crew, self._piece_bytes = Crew(), PIECE_BYTES
 
     def write_parts(self, folder: str, rank: int, parts: Parts, deadline: Optional[float] = None) -> Tuple[Part, ...]:
         """Write the parts of one rank below ``folder``, and return what names them. They last when this returns.
@@ -45,12 +45,16 @@ class Objects:
             ValueError: a buffer cannot be used.
             Unavailable: the store does not answer. What was written already is named by nobody.
         """
-        pieces = cut(parts)
+        pieces = cut(parts, self._piece_bytes)
         total = sum(piece.bytes for piece in pieces)
         kind = sums.best(total)
         tasks = [partial(self._write, folder, rank, piece, kind, deadline) for piece in pieces]
-        written = [task() for task in tasks] if total <= SMALL_BYTES else self._crew.run(tasks)
-        self._bulk.settle(folder)
+        try:
+            written = [task() for task in tasks] if total <= SMALL_BYTES else self._crew.run(tasks)
+            self._bulk.settle(folder)
+        except BaseException:
+            self._bulk.discard(folder)
+            raise
         return tuple(written)
 
     def write_manifest(self, name: str, manifest: Manifest) -> str:
@@ -118,6 +122,8 @@ class Objects:
     def delete_objects(self, keys: Sequence[str]) -> None:
         """Delete objects that nothing names."""
         self._crew.run([partial(self._board.delete, key) for key in keys])
+        for folder in {key.rpartition("/")[0] for key in keys if key.startswith(PARTS)}:
+            self._bulk.discard(folder)
 
     def _write(self, folder: str, rank: int, piece: Piece, kind: str, deadline: Optional[float]) -> Part:
         key = f"{folder}/{piece.label}"

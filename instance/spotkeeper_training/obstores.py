@@ -144,6 +144,9 @@ class ObstoreBulk:
     def settle(self, folder: str) -> None:
         """Do nothing: an object that was put lasts."""
 
+    def discard(self, folder: str) -> None:
+        """Do nothing: a bucket that has just failed would take long, and what is left is deleted after the grace."""
+
 
 def _version(meta: Dict[str, Any]) -> str:
     return str(meta["version"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import AbstractSet, Iterable, List, Optional, Tuple, Union
+from typing import AbstractSet, Dict, Iterable, List, Optional, Tuple, Union
 
 from spotkeeper_ledger import Entry, Head
 
@@ -78,13 +78,19 @@ def orphans(
         named: keys that manifests name.
         unclear: keys of manifests that could not be read: what may be theirs stays.
         head: as the caller has just published it.
-        older_than: in seconds of the store's own clock; younger ones may be on their way into a checkpoint.
+        older_than: by the store's own clock. What lies in one folder goes together, as old as the youngest of it:
+            younger ones may be on their way into a checkpoint.
     """
+    found = [*entries]
+    touched: Dict[str, float] = {}
+    for entry in found:
+        folder = entry.key.rpartition("/")[0]
+        touched[folder] = max(touched.get(folder, 0.0), entry.modified_at)
     spared = tuple(f"parts/{key[len('manifests/') :].rpartition('-')[0]}-" for key in unclear)
     return [
         entry.key
-        for entry in entries
-        if entry.modified_at < older_than
+        for entry in found
+        if touched[entry.key.rpartition("/")[0]] < older_than
         and entry.key not in named
         and not entry.key.startswith(spared)
         and _generation(entry.key) <= head.generation

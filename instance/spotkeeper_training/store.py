@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
 
-from spotkeeper_ledger import Board, MalformedDocument, Manifest, Part, run_dir
+from spotkeeper_ledger import MalformedDocument, Manifest, run_dir
 from spotkeeper_training.bulk import open_bulk
 from spotkeeper_training.custodian import Custodian
 from spotkeeper_training.errors import NoWholeCheckpoint
@@ -107,7 +107,7 @@ class CheckpointStore:
             raise ValueError(f"rank: was {self.rank} of {self.world_size}, expected 0 to {self.world_size - 1}")
         self._transfer_seconds = transfer_seconds
         process = secrets.token_hex(4)
-        board: Board = patiently(lambda: open_documents(place, seconds=DOCUMENT_SECONDS))
+        board = self._documents = patiently(lambda: open_documents(place, seconds=DOCUMENT_SECONDS))
         bulk = patiently(lambda: open_bulk(place, seconds=transfer_seconds))
         self._objects = Objects(board, bulk, transfer_seconds)
         self._fence = Fence(board, self.generation, process if self.world_size > 1 and not self.rank else "")
@@ -195,17 +195,8 @@ class CheckpointStore:
             raise RuntimeError("publish: begin() has to be called first, it fences off older generations")
         check(step, parts)
         deadline = None if deadline_seconds is None else time.monotonic() + deadline_seconds
-        name = f"g{self.generation}-s{step}"
-        writer = secrets.token_hex(4)
-        written = self._objects.write_parts(f"{PARTS}{name}-r{self.rank}-{writer}", self.rank, parts, deadline)
-        until = time.monotonic() + self._transfer_seconds if deadline is None else deadline
-        if self.rank:
-            key = self._meeting.deliver(step, written, until)
-        else:
-            if self.world_size > 1:
-                written += self._meeting.gather(step, until)
-            key = self._commit(self._held, f"{name}-{writer}", step, written)
-        self._last = Checkpoint(step, self.generation, key)
+        with self._documents.until(deadline):
+            self._last, self._held = self._publish(self._held, step, parts, deadline)
         if not self.rank and deadline is None:
             self._custodian.tidy(self._held.head, self._meeting.shards(step) if self.world_size > 1 else "")
         return self._last
@@ -224,13 +215,18 @@ class CheckpointStore:
         """Take a pin away: the checkpoint goes when its time comes. Raises :class:`Unavailable`."""
         self._custodian.unpin(checkpoint.manifest)
 
-    def _commit(self, held: Held, name: str, step: int, parts: Tuple[Part, ...]) -> str:
-        key = self._objects.write_manifest(
-            name, Manifest(self.generation, step, time.time(), parts, world_size=self.world_size)
-        )
+    def _publish(self, held: Held, step: int, parts: Parts, deadline: Optional[float]) -> Tuple[Checkpoint, Held]:
+        name, writer = f"g{self.generation}-s{step}", secrets.token_hex(4)
+        written = self._objects.write_parts(f"{PARTS}{name}-r{self.rank}-{writer}", self.rank, parts, deadline)
+        until = time.monotonic() + self._transfer_seconds if deadline is None else deadline
+        if self.rank:
+            return Checkpoint(step, self.generation, self._meeting.deliver(step, written, until)), held
+        if self.world_size > 1:
+            written += self._meeting.gather(step, until)
+        manifest = Manifest(self.generation, step, time.time(), written, world_size=self.world_size)
+        key = self._objects.write_manifest(f"{name}-{writer}", manifest)
         previous = self._last.manifest if self._last else held.head.manifest
-        self._held = self._fence.advance(held, step, key, previous)
-        return key
+        return Checkpoint(step, self.generation, key), self._fence.advance(held, step, key, previous)
 
     def _latest(self) -> Optional[Checkpoint]:
         found = self._fence.read()

@@ -64,6 +64,10 @@ class FolderBoard:
         except OSError as error:
             raise Unavailable(f"{key}: {error}") from None
 
+    def within(self, seconds: float) -> FolderBoard:
+        """Return this board with writes that may wait so many seconds at most."""
+        return FolderBoard(self._root, min(self._timeout, seconds))
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every object whose key starts with ``prefix``, in key order."""
         top = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self._root

@@ -147,6 +147,8 @@ class Http:
                 connection.sock.settimeout(_left(deadline))
             chunk = answer.read(min(_CHUNK, left))
             if not chunk:
+                if answer.length:  # the connection was cut: half a body is none
+                    raise http.client.IncompleteRead(b"", answer.length)
                 break
             chunks.append(chunk)
             left -= len(chunk)

@@ -8,6 +8,7 @@ with conditional writes").
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import time
@@ -117,6 +118,12 @@ class S3Board:
                 raise
             return None
         return int(response.headers["content-length"]) if response.status == _OK else None
+
+    def within(self, seconds: float) -> S3Board:
+        """Return this board with calls that may take so many seconds at most, over the same connections."""
+        hurried = copy.copy(self)
+        hurried._timeout = min(self._timeout, seconds)
+        return hurried
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every object whose key starts with ``prefix``, in key order."""
