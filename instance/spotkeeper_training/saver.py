@@ -163,6 +163,12 @@ class Saver:
         self.raise_failure()
         return last.result() if last is not None and last.error is None else None
 
+    def close(self) -> None:
+        """Wait for what is under way, and give the memory back. Raises nothing for a save that failed."""
+        if self._last is not None:
+            self._last.wait()
+        self._staging.release()
+
     def seconds_needed(self, size: int) -> Optional[float]:
         """Return how long a save of ``size`` bytes would take if it began now, ``None`` if none was measured yet.
 
