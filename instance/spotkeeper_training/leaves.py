@@ -130,7 +130,7 @@ def _tensor(torch: Any, value: Any, path: Path) -> Leaf:
     if kind is not torch.Tensor:
         if not isinstance(value, torch.nn.Parameter) and hasattr(kind, "__torch_dispatch__") and _is_wrapper(value):
             raise NotExpressible(
-                f"{where(path)}: was a {kind.__name__}, expected a plain tensor: its local part, or torch DCP for all of it"
+                f"{where(path)}: was a {kind.__name__}, expected a plain tensor: its local part, or torch DCP for all"
             )
         value = value.detach()
     if value.requires_grad:

@@ -116,10 +116,8 @@ def _special(word: str, held: Any, leaf: Callable[[str, Any], Any]) -> Any:
 
 def _group(kind: Type[Any]) -> str:
     """Return what a type is, and remember it: this is asked for every tensor of every save."""
-    if issubclass(kind, Mapping):
-        group = "mapping"
-    else:
-        group = "row" if issubclass(kind, (list, tuple)) else "leaf"
+    row = "row" if issubclass(kind, (list, tuple)) else "leaf"
+    group = "mapping" if issubclass(kind, Mapping) else row
     _GROUPS[kind] = group
     return group
 
