@@ -248,9 +248,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
         folder = Path(scratch)
         warm(folder)
-        print(
-            f"{'MiB':>6} {'':6} {'spotkeeper':>11} {'dcp':>9} {'torch.save':>11}   of dcp  of torch.save   (ms, medians)"
-        )
+        print("   MiB         spotkeeper       dcp  torch.save   of dcp  of torch.save   (ms, medians)")
         for size in asked.sizes:
             state = adam_state(size * MIB, device)
             rounds = asked.rounds or (5 if size < 1024 else 3)

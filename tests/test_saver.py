@@ -132,7 +132,7 @@ def test_flush_returns_when_time_is_up_and_says_so(tmp_path: Path, caplog: pytes
 def test_a_save_that_does_not_fit_is_not_begun_and_both_figures_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, gate = gated(tmp_path)
+    store, _ = gated(tmp_path)
     saver = Saver(store)
     saver.save(0, state(0), deadline_seconds=0.5).result(30)  # nothing was measured yet: it is tried
     slow = Pace()

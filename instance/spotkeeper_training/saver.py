@@ -22,7 +22,7 @@ from spotkeeper_training.memory import available_bytes, refusal
 from spotkeeper_training.pending import DoesNotFit, Pace, Pending, Replaced
 from spotkeeper_training.staging import Staging, room_for
 from spotkeeper_training.state import Plan, plan, to_parts
-from spotkeeper_training.store import Checkpoint, CheckpointStore, Restored
+from spotkeeper_training.store import Checkpoint, CheckpointStore
 from spotkeeper_training.tier import Near, Tier
 
 _log = logging.getLogger("spotkeeper.training")
@@ -55,8 +55,8 @@ class Saver:
         on_busy: what a save does while another is being published. ``wait``: training waits until that one is done.
             ``replace``: it takes the place of one that waits for its turn, and does not wait itself if it consists of
             ``bytes`` alone, which need no copy. One that is being published is never broken off.
-        local_tier: folder on a local disk, where a copy is written first. Memory is free for the next save then, and a
-            restart on this node loads from there (:meth:`load`) if it is the latest checkpoint.
+        local_tier: folder on a local disk, where a copy is written first. Memory is free for the next save then, and
+            the store loads from there, if this saver was made before, what is a copy of the checkpoint it is to load.
         like: a state as large as those to come, or its size in bytes: memory is taken for it now, so that the first
             save is as fast as later ones. An optimizer has its state only after its first step.
         available: returns the bytes of memory that can be taken, ``None`` where nobody knows.
@@ -80,7 +80,9 @@ class Saver:
             raise ValueError(f"on_busy: was {on_busy!r}, expected 'wait' or 'replace'")
         self.mode = mode
         self._store, self._replace, self._available = store, on_busy == "replace", available
-        self._tier = Tier(Path(local_tier), store) if local_tier else None
+        self._tier = Tier(Path(local_tier), store.rank, store.world_size) if local_tier else None
+        if self._tier is not None:
+            store.near = self._tier.parts
         self._staging = Staging()
         self._turn = threading.Condition()
         self._running: Optional[_Job] = None
@@ -179,17 +181,6 @@ class Saver:
             return None
         running = max(0.0, self._began + publishing - time.monotonic()) if self.busy else 0.0
         return running + (self._copying.seconds(size) or 0.0) + publishing
-
-    def load(self, checkpoint: Optional[Checkpoint] = None) -> Optional[Restored]:
-        """Return the latest checkpoint (or the given one), from the local disk where it is there whole.
-
-        Returns ``None`` where nothing was ever published. Raises what the store's ``latest`` and ``load`` raise.
-        """
-        found = checkpoint or self._store.latest()
-        if found is None:
-            return None
-        near = self._tier.load(found) if self._tier else None
-        return near or self._store.load(found)
 
     def raise_failure(self) -> None:
         """Raise what a save met since this was last asked, once; a later generation is told of every time."""
