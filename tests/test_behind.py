@@ -171,6 +171,7 @@ def test_what_was_under_way_may_still_be_published_where_another_does_not_fit(no
 def test_a_store_that_is_away_is_asked_again(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     node.now = 100.0
     node.gate.failing = True
+    node.gate.shut()
     assert node.save(1)
     node.let_through()
     assert not node.guard.should_save(2)
@@ -201,6 +202,7 @@ def test_a_store_that_is_away_under_a_notice_is_asked_again_soon(node: Node) -> 
 def test_a_later_generation_stops_training_at_the_next_call(node: Node, call: str) -> None:
     node.now = 100.0
     begun(node.uri, 2)
+    node.gate.shut()
     node.save(1)
     node.let_through()
     with pytest.raises(StaleGeneration) as stopped:
