@@ -1,4 +1,4 @@
-"""States of torch: what safetensors' own library reads of them, and training that goes on bit by bit as it would have."""
+"""States of torch: what safetensors' own library reads of them, and training that goes on bit by bit."""
 
 from __future__ import annotations
 
