@@ -30,7 +30,8 @@ def copy_spans(spans: Sequence[Span]) -> None:
 
 def threads_for(size: int) -> int:
     """Return how many threads copy ``size`` bytes: one for each chunk, as far as there are processors for them."""
-    return max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)), size // CHUNK))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_THREADS, processors, size // CHUNK))
 
 
 def share_out(spans: Sequence[Span], shares: int) -> List[List[Span]]:

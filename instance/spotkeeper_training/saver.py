@@ -51,7 +51,8 @@ class Saver:
     Args:
         store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called.
         mode: ``async``: training goes on once the state is copied; ``sync``: when it is published. ``async`` becomes
-            ``sync``, with a warning, where one copy does not fit into what memory is left.
+            ``sync``, with a warning, where one copy does not fit into what memory is left. What lies on a GPU is copied to
+            the host in either case.
         on_busy: what a save does while another is being published. ``wait``: training waits until that one is done.
             ``replace``: it takes the place of one that waits for its turn, and does not wait itself if it consists of
             ``bytes`` alone, which need no copy. One that is being published is never broken off.
@@ -118,6 +119,7 @@ class Saver:
             self._staging.release()
             return
         self._staging.reserve(size)
+        self._staging.pin()
 
     def save(self, step: int, state: Mapping[str, Any], *, deadline_seconds: Optional[float] = None) -> Pending:
         """Copy a state and have it published. The state may change once this returns.

@@ -70,8 +70,7 @@ class Staging:
         self.reserve(room_for(plan))
         if self._region is None:
             return {part.name: memoryview(b"") for part in plan.packed}
-        if any(_on_device(leaf) for part in plan.packed for _, leaf in part.leaves):
-            self.pin()
+        self.pin()
         region, taken, start = memoryview(self._region), {}, 0
         spans: List[Span] = []
         for part in plan.packed:
@@ -79,13 +78,13 @@ class Staging:
             taken[part.name] = region[start : start + part.bytes].toreadonly()
             start += _aligned(part.bytes)
         copy_spans(spans)
-        _wait_for_device()
+        _wait_for_devices(plan)
         return taken
 
     def pin(self) -> None:
-        """Lock the memory for copies from a GPU, which are several times slower otherwise."""
+        """Lock the memory for copies from a GPU, if this process uses one: they are several times slower otherwise."""
         torch = imported("torch")
-        if self._pinned is not None or torch is None or self._region is None or not torch.cuda.is_available():
+        if self._pinned is not None or torch is None or self._region is None or not torch.cuda.is_initialized():
             return
         failure = int(torch.cuda.cudart().cudaHostRegister(self._address, self.size, 0))
         if failure:
@@ -115,7 +114,7 @@ class Staging:
         if others and torch is not None:
             with torch.no_grad():
                 for target, (_, leaf) in zip(self._targets_of(part.name, others), others):
-                    target.copy_(leaf.value, non_blocking=True)
+                    target.copy_(leaf.value, non_blocking=_on_gpu(leaf))
         return spans
 
     def _targets_of(self, name: str, tensors: List[Tuple[int, Leaf]]) -> List[Any]:
@@ -154,11 +153,13 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def _on_device(leaf: Leaf) -> bool:
+def _on_gpu(leaf: Leaf) -> bool:
     return leaf.kind == "tensor" and bool(leaf.value.is_cuda)
 
 
-def _wait_for_device() -> None:
+def _wait_for_devices(plan: Plan) -> None:
     torch = imported("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.current_stream().synchronize()
+    if torch is None or not torch.cuda.is_initialized():
+        return
+    for device in {leaf.value.device for part in plan.packed for _, leaf in part.leaves if _on_gpu(leaf)}:
+        torch.cuda.current_stream(device).synchronize()
