@@ -14,12 +14,11 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 
 from spotkeeper_training.memory import available_bytes, refusal
-from spotkeeper_training.pending import DoesNotFit, Pace, Pending, Replaced
+from spotkeeper_training.pending import DoesNotFit, Job, Pace, Pending, Replaced
 from spotkeeper_training.staging import Staging, room_for
 from spotkeeper_training.state import Plan, plan, to_parts
 from spotkeeper_training.store import Checkpoint, CheckpointStore
@@ -30,29 +29,14 @@ _log = logging.getLogger("spotkeeper.training")
 __all__ = ["DoesNotFit", "Pending", "Replaced", "Saver"]
 
 
-@dataclass
-class _Job:
-    """One save on its way."""
-
-    pending: Pending
-    planned: Plan
-    began: float
-    deadline: float
-    parts: Dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def bytes(self) -> int:
-        return _bytes(self.planned)
-
-
 class Saver:
     """Publishes states of this rank, one at a time, in the order in which they are given, all by one thread.
 
     Args:
         store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called.
         mode: ``async``: training goes on once the state is copied; ``sync``: when it is published. ``async`` becomes
-            ``sync``, with a warning, where one copy does not fit into what memory is left. What lies on a GPU is copied to
-            the host in either case.
+            ``sync``, with a warning, where one copy does not fit into what memory is left. What lies on a GPU is copied
+            to the host in either case.
         on_busy: what a save does while another is being published. ``wait``: training waits until that one is done.
             ``replace``: it takes the place of one that waits for its turn, and does not wait itself if it consists of
             ``bytes`` alone, which need no copy. One that is being published is never broken off.
@@ -86,9 +70,9 @@ class Saver:
             store.near = self._tier.parts
         self._staging = Staging()
         self._turn = threading.Condition()
-        self._running: Optional[_Job] = None
-        self._waiting: Optional[_Job] = None
-        self._memory_holder: Optional[_Job] = None
+        self._running: Optional[Job] = None
+        self._waiting: Optional[Job] = None
+        self._memory_holder: Optional[Job] = None
         self._last: Optional[Pending] = None
         self._unreported: Optional[BaseException] = None
         self._began = 0.0
@@ -143,7 +127,7 @@ class Saver:
             raise DoesNotFit(step, deadline_seconds or 0.0, 0.0)
         self.raise_failure()
         self.prepare(room_for(planned))
-        job = _Job(Pending(step), planned, began, deadline)
+        job = Job(Pending(step), planned, began, deadline)
         self._last = job.pending
         if self.mode == "sync":
             self._wait_for_turn(True, math.inf)
@@ -196,7 +180,7 @@ class Saver:
     def _refuse_late(self, step: int, planned: Plan, left: Optional[float]) -> None:
         if left is None:
             return
-        needed = self.seconds_needed(_bytes(planned))
+        needed = self.seconds_needed(planned.total)
         if needed is not None and needed > left:
             error = DoesNotFit(step, needed, left)
             _log.warning("%s", error)
@@ -220,7 +204,7 @@ class Saver:
             return self._running is None
         return self._waiting is None and not (copies and self._memory_holder is not None)
 
-    def _drop(self, job: _Job) -> None:
+    def _drop(self, job: Job) -> None:
         _log.info("step %d is not saved: a later one takes its place", job.pending.step)
         self._waiting = None
         if self._memory_holder is job:
@@ -235,7 +219,7 @@ class Saver:
         self._copying.add(planned.size, time.monotonic() - began)
         return copied
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         with self._turn:
             if job.planned.packed:
                 self._memory_holder = job
@@ -246,8 +230,8 @@ class Saver:
         # No daemon: a program that ends has its last save published all the same.
         threading.Thread(target=self._work, args=(job,), name="spotkeeper-saver").start()
 
-    def _work(self, first: _Job) -> None:
-        job: Optional[_Job] = first
+    def _work(self, first: Job) -> None:
+        job: Optional[Job] = first
         while job is not None:
             self._publish_behind(job)
             with self._turn:
@@ -257,7 +241,7 @@ class Saver:
                 self._running = job
                 self._turn.notify_all()
 
-    def _publish_behind(self, job: _Job) -> None:
+    def _publish_behind(self, job: Job) -> None:
         checkpoint, error = None, None
         try:
             parts: Mapping[str, Any] = {**job.planned.ready, **job.planned.text(), **job.parts}
@@ -271,7 +255,7 @@ class Saver:
         job.parts = {}
         job.pending.finish(checkpoint, error, time.monotonic() - job.began)
 
-    def _publish_now(self, job: _Job, parts: Mapping[str, Any]) -> None:
+    def _publish_now(self, job: Job, parts: Mapping[str, Any]) -> None:
         try:
             checkpoint = self._publish(job, parts)
         except BaseException as failure:
@@ -279,17 +263,17 @@ class Saver:
             raise
         job.pending.finish(checkpoint, None, time.monotonic() - job.began)
 
-    def _publish(self, job: _Job, parts: Mapping[str, Any]) -> Checkpoint:
+    def _publish(self, job: Job, parts: Mapping[str, Any]) -> Checkpoint:
         self._began = began = time.monotonic()
         step, left = job.pending.step, job.deadline - began
         if left == math.inf:
             checkpoint = self._store.publish(step, parts)
         else:
             checkpoint = self._store.publish(step, parts, deadline_seconds=max(0.0, left))
-        self._publishing.add(job.bytes, time.monotonic() - began)
+        self._publishing.add(job.planned.total, time.monotonic() - began)
         return checkpoint
 
-    def _to_tier(self, job: _Job, parts: Mapping[str, Any]) -> Tuple[Mapping[str, Any], Optional[Near]]:
+    def _to_tier(self, job: Job, parts: Mapping[str, Any]) -> Tuple[Mapping[str, Any], Optional[Near]]:
         """Write to the local disk, if there is such a tier, and return the parts as they lie there."""
         if self._tier is None or job.deadline != math.inf:
             return parts, None
@@ -304,7 +288,3 @@ class Saver:
                 self._memory_holder = None
             self._turn.notify_all()
         return near.parts, near
-
-
-def _bytes(planned: Plan) -> int:
-    return planned.size + sum(map(len, planned.ready.values()))

@@ -51,6 +51,11 @@ class Plan:
         """How many bytes there is to copy."""
         return sum(part.bytes for part in self.packed)
 
+    @property
+    def total(self) -> int:
+        """How many bytes there are to publish, but for the document."""
+        return self.size + sum(map(len, self.ready.values()))
+
     def text(self) -> Dict[str, bytes]:
         """Return the part that holds the document, none where parts were given."""
         if self.document is None:
