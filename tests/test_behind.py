@@ -168,6 +168,16 @@ def test_what_was_under_way_may_still_be_published_where_another_does_not_fit(no
     assert node.guard.should_stop
 
 
+def test_what_was_published_a_moment_before_is_what_stands(node: Node) -> None:
+    node.now = 100.0
+    node.save(1)
+    node.let_through()  # and the guard was not asked since
+    node.slow()
+    node.notice(LEAVING, left=5)
+    assert not node.guard.save(2, state(2))
+    assert node.confirmed == (1, LEAVING.notice_id)
+
+
 def test_a_store_that_is_away_is_asked_again(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     node.now = 100.0
     node.gate.failing = True

@@ -124,7 +124,7 @@ class Saver:
         self._refuse_late(step, planned, deadline_seconds)
         deadline = math.inf if deadline_seconds is None else began + deadline_seconds
         if not self._wait_for_turn(bool(planned.packed), deadline):
-            raise DoesNotFit(step, deadline_seconds or 0.0, 0.0)
+            raise self._too_late(step, self.seconds_needed(planned.total) or deadline_seconds or 0.0, 0.0)
         self.raise_failure()
         self.prepare(room_for(planned))
         job = Job(Pending(step), planned, began, deadline)
@@ -182,9 +182,12 @@ class Saver:
             return
         needed = self.seconds_needed(planned.total)
         if needed is not None and needed > left:
-            error = DoesNotFit(step, needed, left)
-            _log.warning("%s", error)
-            raise error
+            raise self._too_late(step, needed, left)
+
+    def _too_late(self, step: int, needed: float, left: float) -> DoesNotFit:
+        error = DoesNotFit(step, needed, left)
+        _log.warning("%s", error)
+        return error
 
     def _wait_for_turn(self, copies: bool, deadline: float) -> bool:
         """Wait until a save may begin: its memory is free, and none waits before it. Returns whether it may."""
