@@ -13,8 +13,11 @@ After each step, leave with ``sys.exit(EXIT_STOPPED_FOR_NOTICE)`` if ``guard.sho
 from spotkeeper_ledger.run_dir import EXIT_FENCED, EXIT_STOPPED_FOR_NOTICE, LocalNotice
 from spotkeeper_training.errors import MissingExtra, NoWholeCheckpoint, StaleGeneration
 from spotkeeper_training.guard import CheckpointGuard
+from spotkeeper_training.interval import save_interval
 from spotkeeper_training.pieces import Body, Loaded, Parts
 from spotkeeper_training.retention import Retention
+from spotkeeper_training.saver import DoesNotFit, Pending, Saver
+from spotkeeper_training.state import from_parts, to_parts
 from spotkeeper_training.store import Checkpoint, CheckpointStore, Restored
 
 __all__ = [
@@ -24,12 +27,18 @@ __all__ = [
     "Checkpoint",
     "CheckpointGuard",
     "CheckpointStore",
+    "DoesNotFit",
     "Loaded",
     "LocalNotice",
     "MissingExtra",
     "NoWholeCheckpoint",
     "Parts",
+    "Pending",
     "Restored",
     "Retention",
+    "Saver",
     "StaleGeneration",
+    "from_parts",
+    "save_interval",
+    "to_parts",
 ]

@@ -52,7 +52,6 @@ class Behind:
         leaving = notice is not None and notice.leaving
         deadline = left if leaving and left < math.inf else None
         if self._pending is None or self._pending.step != step or self._pending.error is not None:
-            self._pending = None if self._pending is None or self._pending.done else self._pending
             self._pending = self._saver.save(step, state, deadline_seconds=deadline)
         self._notice = notice
         if leaving and not self._pending.wait(deadline):

@@ -174,7 +174,9 @@ class CheckpointGuard:
                 return True
             self._behind.begin(step, parts, notice, self.seconds_left())
             self._due, self._retry_due = self._clock() + self._interval, -math.inf
-            self._collect()
+            found = self._behind.collect()
+            if found is not None:
+                self._published(found.step, found.seconds, found.notice)
         except (BoardError, TimeoutError) as error:
             self._not_saved(step, notice, error)
             return False

@@ -16,6 +16,8 @@ from spotkeeper_training.tensors import ITEM_BYTES
 if TYPE_CHECKING:
     from types import ModuleType
 
+Path = Tuple[str, ...]
+"""How to get to a value in a state."""
 _TORCH: Dict[str, str] = {
     "bool": "BOOL",
     "uint8": "U8",
@@ -65,6 +67,11 @@ class Leaf:
         return ITEM_BYTES[self.dtype] * math.prod(self.shape)
 
 
+def where(path: Path) -> str:
+    """Return a path as errors say it."""
+    return ".".join(path) or "state"
+
+
 def imported(name: str) -> Optional[ModuleType]:
     """Return a module if it has been imported, and imported wholly."""
     return sys.modules.get(name)
@@ -91,44 +98,47 @@ def torch_type(name: str) -> Any:
     return found
 
 
-def leaf_of(value: Any, where: str) -> Optional[Leaf]:
+def leaf_of(value: Any, path: Path) -> Optional[Leaf]:
     """Return ``value`` as a leaf, ``None`` if it is none.
 
     Raises :class:`NotExpressible` for a tensor whose bytes do not say all about it: sparse, quantized, distributed.
     """
     torch = imported("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        return _tensor(torch, value, where)
+        return _tensor(torch, value, path)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        view = _view(value, where)
+        view = _view(value, path)
         return Leaf("bytes", view, "U8", (len(view),), id(value))
     numpy = imported("numpy")
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
-        return _array(numpy.asarray(value), where)
+        array = numpy.asarray(value)
+        return _array(array, path, id(value) if array is not value else None)
     return None
 
 
-def _view(value: Any, where: str) -> memoryview:
+def _view(value: Any, path: Path) -> memoryview:
     view = memoryview(value)
     if not view.c_contiguous:
-        raise NotExpressible(f"{where}: was a view with gaps, expected bytes that follow each other")
+        raise NotExpressible(f"{where(path)}: was a view with gaps, expected bytes that follow each other")
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
-def _tensor(torch: Any, value: Any, where: str) -> Leaf:
+def _tensor(torch: Any, value: Any, path: Path) -> Leaf:
     if not _torch_codes:
         _torch_codes.update({getattr(torch, name): code for name, code in _TORCH.items() if hasattr(torch, name)})
     kind = type(value)
     if kind is not torch.Tensor:
         if not isinstance(value, torch.nn.Parameter) and hasattr(kind, "__torch_dispatch__") and _is_wrapper(value):
             raise NotExpressible(
-                f"{where}: was a {kind.__name__}, expected a plain tensor: its local part, or torch DCP for all of it"
+                f"{where(path)}: was a {kind.__name__}, expected a plain tensor: its local part, or torch DCP for all"
             )
         value = value.detach()
     if value.requires_grad:
         value = value.detach()
     if value.layout is not torch.strided or value.is_quantized or value.is_meta:
-        raise NotExpressible(f"{where}: was a tensor of layout {value.layout} on {value.device}, expected a dense one")
+        raise NotExpressible(
+            f"{where(path)}: was a tensor of layout {value.layout} on {value.device}, expected a dense one"
+        )
     code = _torch_codes.get(value.dtype)
     shape = tuple(value.shape)
     identity = (value.data_ptr() or id(value), shape, value.stride(), value.dtype, value.device)
@@ -146,11 +156,11 @@ def _is_wrapper(value: Any) -> bool:
     return "__torch_dispatch__" in type(value).__dict__ or hasattr(value, "__tensor_flatten__")
 
 
-def _array(value: Any, where: str) -> Leaf:
+def _array(value: Any, path: Path, scalar: Optional[int]) -> Leaf:
     if value.dtype.hasobject or value.dtype.names is not None:
-        raise NotExpressible(f"{where}: was an array of {value.dtype}, expected numbers")
+        raise NotExpressible(f"{where(path)}: was an array of {value.dtype}, expected numbers")
     shape = tuple(value.shape)
-    identity = (value.__array_interface__["data"][0] or id(value), shape, value.strides, str(value.dtype))
+    identity = (scalar or value.__array_interface__["data"][0] or id(value), shape, value.strides, str(value.dtype))
     code = _NUMPY.get(value.dtype.name) if value.dtype.isnative else None
     if code is None:
         rows = value.reshape(-1).copy().view("uint8")
@@ -159,12 +169,21 @@ def _array(value: Any, where: str) -> Leaf:
 
 
 def fill(leaf: Leaf, region: memoryview, start: int) -> None:
-    """Copy the bytes of a leaf into ``region``, from ``start`` on. Tensors go faster through :mod:`.copying`."""
+    """Copy the bytes of a leaf into ``region``, from ``start`` on."""
     end = start + leaf.bytes
     if leaf.kind == "bytes":
         region[start:end] = leaf.value
     elif leaf.bytes:
         region[start:end] = view_of(leaf)
+
+
+def address_of(leaf: Leaf) -> Optional[int]:
+    """Return where the bytes of a leaf lie, ``None`` if not in this process's memory, or not one after the other."""
+    if leaf.kind == "tensor" and leaf.value.device.type == "cpu" and leaf.value.is_contiguous():
+        return int(leaf.value.data_ptr())
+    if leaf.kind == "array" and leaf.value.flags.c_contiguous:
+        return int(leaf.value.__array_interface__["data"][0])
+    return None
 
 
 def view_of(leaf: Leaf) -> memoryview:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import deque
-from typing import Deque, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Deque, Dict, Optional, Tuple
 
+from spotkeeper_training.state import Plan
 from spotkeeper_training.store import Checkpoint
 
 _MEASURED = 9
@@ -65,6 +67,19 @@ class Pending:
         """Say what came of it."""
         self._checkpoint, self._error, self.seconds = checkpoint, error, seconds
         self._done.set()
+
+
+@dataclass
+class Job:
+    """A save on its way: how it goes on, and when it must be there."""
+
+    pending: Pending
+    planned: Plan
+    began: float
+    deadline: float
+    """By the monotonic clock; infinite without one."""
+    parts: Dict[str, Any] = field(default_factory=dict)
+    """What was copied for it."""
 
 
 class Pace:

@@ -14,35 +14,19 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 
 from spotkeeper_training.memory import available_bytes, refusal
-from spotkeeper_training.pending import DoesNotFit, Pace, Pending, Replaced
+from spotkeeper_training.pending import DoesNotFit, Job, Pace, Pending, Replaced
 from spotkeeper_training.staging import Staging, room_for
 from spotkeeper_training.state import Plan, plan, to_parts
-from spotkeeper_training.store import Checkpoint, CheckpointStore, Restored
+from spotkeeper_training.store import Checkpoint, CheckpointStore
 from spotkeeper_training.tier import Near, Tier
 
 _log = logging.getLogger("spotkeeper.training")
 
 __all__ = ["DoesNotFit", "Pending", "Replaced", "Saver"]
-
-
-@dataclass
-class _Job:
-    """One save on its way."""
-
-    pending: Pending
-    planned: Plan
-    began: float
-    deadline: float
-    parts: Dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def bytes(self) -> int:
-        return _bytes(self.planned)
 
 
 class Saver:
@@ -51,12 +35,13 @@ class Saver:
     Args:
         store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called.
         mode: ``async``: training goes on once the state is copied; ``sync``: when it is published. ``async`` becomes
-            ``sync``, with a warning, where one copy does not fit into what memory is left.
+            ``sync``, with a warning, where one copy does not fit into what memory is left. What lies on a GPU is copied
+            to the host in either case.
         on_busy: what a save does while another is being published. ``wait``: training waits until that one is done.
             ``replace``: it takes the place of one that waits for its turn, and does not wait itself if it consists of
             ``bytes`` alone, which need no copy. One that is being published is never broken off.
-        local_tier: folder on a local disk, where a copy is written first. Memory is free for the next save then, and a
-            restart on this node loads from there (:meth:`load`) if it is the latest checkpoint.
+        local_tier: folder on a local disk, where a copy is written first. Memory is free for the next save then, and
+            the store loads from there, if this saver was made before, what is a copy of the checkpoint it is to load.
         like: a state as large as those to come, or its size in bytes: memory is taken for it now, so that the first
             save is as fast as later ones. An optimizer has its state only after its first step.
         available: returns the bytes of memory that can be taken, ``None`` where nobody knows.
@@ -80,12 +65,14 @@ class Saver:
             raise ValueError(f"on_busy: was {on_busy!r}, expected 'wait' or 'replace'")
         self.mode = mode
         self._store, self._replace, self._available = store, on_busy == "replace", available
-        self._tier = Tier(Path(local_tier), store) if local_tier else None
+        self._tier = Tier(Path(local_tier), store.rank, store.world_size) if local_tier else None
+        if self._tier is not None:
+            store.near = self._tier.parts
         self._staging = Staging()
         self._turn = threading.Condition()
-        self._running: Optional[_Job] = None
-        self._waiting: Optional[_Job] = None
-        self._memory_holder: Optional[_Job] = None
+        self._running: Optional[Job] = None
+        self._waiting: Optional[Job] = None
+        self._memory_holder: Optional[Job] = None
         self._last: Optional[Pending] = None
         self._unreported: Optional[BaseException] = None
         self._began = 0.0
@@ -116,6 +103,7 @@ class Saver:
             self._staging.release()
             return
         self._staging.reserve(size)
+        self._staging.pin()
 
     def save(self, step: int, state: Mapping[str, Any], *, deadline_seconds: Optional[float] = None) -> Pending:
         """Copy a state and have it published. The state may change once this returns.
@@ -136,10 +124,10 @@ class Saver:
         self._refuse_late(step, planned, deadline_seconds)
         deadline = math.inf if deadline_seconds is None else began + deadline_seconds
         if not self._wait_for_turn(bool(planned.packed), deadline):
-            raise DoesNotFit(step, deadline_seconds or 0.0, 0.0)
+            raise self._too_late(step, self.seconds_needed(planned.total) or deadline_seconds or 0.0, 0.0)
         self.raise_failure()
         self.prepare(room_for(planned))
-        job = _Job(Pending(step), planned, began, deadline)
+        job = Job(Pending(step), planned, began, deadline)
         self._last = job.pending
         if self.mode == "sync":
             self._wait_for_turn(True, math.inf)
@@ -163,6 +151,12 @@ class Saver:
         self.raise_failure()
         return last.result() if last is not None and last.error is None else None
 
+    def close(self) -> None:
+        """Wait for what is under way, and give the memory back. Raises nothing for a save that failed."""
+        if self._last is not None:
+            self._last.wait()
+        self._staging.release()
+
     def seconds_needed(self, size: int) -> Optional[float]:
         """Return how long a save of ``size`` bytes would take if it began now, ``None`` if none was measured yet.
 
@@ -173,17 +167,6 @@ class Saver:
             return None
         running = max(0.0, self._began + publishing - time.monotonic()) if self.busy else 0.0
         return running + (self._copying.seconds(size) or 0.0) + publishing
-
-    def load(self, checkpoint: Optional[Checkpoint] = None) -> Optional[Restored]:
-        """Return the latest checkpoint (or the given one), from the local disk where it is there whole.
-
-        Returns ``None`` where nothing was ever published. Raises what the store's ``latest`` and ``load`` raise.
-        """
-        found = checkpoint or self._store.latest()
-        if found is None:
-            return None
-        near = self._tier.load(found) if self._tier else None
-        return near or self._store.load(found)
 
     def raise_failure(self) -> None:
         """Raise what a save met since this was last asked, once; a later generation is told of every time."""
@@ -197,11 +180,14 @@ class Saver:
     def _refuse_late(self, step: int, planned: Plan, left: Optional[float]) -> None:
         if left is None:
             return
-        needed = self.seconds_needed(_bytes(planned))
+        needed = self.seconds_needed(planned.total)
         if needed is not None and needed > left:
-            error = DoesNotFit(step, needed, left)
-            _log.warning("%s", error)
-            raise error
+            raise self._too_late(step, needed, left)
+
+    def _too_late(self, step: int, needed: float, left: float) -> DoesNotFit:
+        error = DoesNotFit(step, needed, left)
+        _log.warning("%s", error)
+        return error
 
     def _wait_for_turn(self, copies: bool, deadline: float) -> bool:
         """Wait until a save may begin: its memory is free, and none waits before it. Returns whether it may."""
@@ -221,7 +207,7 @@ class Saver:
             return self._running is None
         return self._waiting is None and not (copies and self._memory_holder is not None)
 
-    def _drop(self, job: _Job) -> None:
+    def _drop(self, job: Job) -> None:
         _log.info("step %d is not saved: a later one takes its place", job.pending.step)
         self._waiting = None
         if self._memory_holder is job:
@@ -236,7 +222,7 @@ class Saver:
         self._copying.add(planned.size, time.monotonic() - began)
         return copied
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         with self._turn:
             if job.planned.packed:
                 self._memory_holder = job
@@ -247,8 +233,8 @@ class Saver:
         # No daemon: a program that ends has its last save published all the same.
         threading.Thread(target=self._work, args=(job,), name="spotkeeper-saver").start()
 
-    def _work(self, first: _Job) -> None:
-        job: Optional[_Job] = first
+    def _work(self, first: Job) -> None:
+        job: Optional[Job] = first
         while job is not None:
             self._publish_behind(job)
             with self._turn:
@@ -258,7 +244,7 @@ class Saver:
                 self._running = job
                 self._turn.notify_all()
 
-    def _publish_behind(self, job: _Job) -> None:
+    def _publish_behind(self, job: Job) -> None:
         checkpoint, error = None, None
         try:
             parts: Mapping[str, Any] = {**job.planned.ready, **job.planned.text(), **job.parts}
@@ -272,7 +258,7 @@ class Saver:
         job.parts = {}
         job.pending.finish(checkpoint, error, time.monotonic() - job.began)
 
-    def _publish_now(self, job: _Job, parts: Mapping[str, Any]) -> None:
+    def _publish_now(self, job: Job, parts: Mapping[str, Any]) -> None:
         try:
             checkpoint = self._publish(job, parts)
         except BaseException as failure:
@@ -280,17 +266,17 @@ class Saver:
             raise
         job.pending.finish(checkpoint, None, time.monotonic() - job.began)
 
-    def _publish(self, job: _Job, parts: Mapping[str, Any]) -> Checkpoint:
+    def _publish(self, job: Job, parts: Mapping[str, Any]) -> Checkpoint:
         self._began = began = time.monotonic()
         step, left = job.pending.step, job.deadline - began
         if left == math.inf:
             checkpoint = self._store.publish(step, parts)
         else:
             checkpoint = self._store.publish(step, parts, deadline_seconds=max(0.0, left))
-        self._publishing.add(job.bytes, time.monotonic() - began)
+        self._publishing.add(job.planned.total, time.monotonic() - began)
         return checkpoint
 
-    def _to_tier(self, job: _Job, parts: Mapping[str, Any]) -> Tuple[Mapping[str, Any], Optional[Near]]:
+    def _to_tier(self, job: Job, parts: Mapping[str, Any]) -> Tuple[Mapping[str, Any], Optional[Near]]:
         """Write to the local disk, if there is such a tier, and return the parts as they lie there."""
         if self._tier is None or job.deadline != math.inf:
             return parts, None
@@ -305,7 +291,3 @@ class Saver:
                 self._memory_holder = None
             self._turn.notify_all()
         return near.parts, near
-
-
-def _bytes(planned: Plan) -> int:
-    return planned.size + sum(map(len, planned.ready.values()))

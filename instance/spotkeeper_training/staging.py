@@ -6,11 +6,13 @@ huge pages where the kernel gives them, and is pinned where the state lies on a 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import mmap
 from typing import Any, Dict, List, Optional, Tuple
 
-from spotkeeper_training.leaves import Leaf, fill, imported
+from spotkeeper_training.copying import Span, copy_spans
+from spotkeeper_training.leaves import Leaf, address_of, fill, imported
 from spotkeeper_training.state import Packed, Plan
 
 _ALIGNMENT = 64
@@ -34,6 +36,7 @@ class Staging:
     def __init__(self, size: int = 0) -> None:
         self._region: Optional[mmap.mmap] = None
         self._pinned: Optional[int] = None
+        self._address = 0
         self._bytes: Any = None
         self._targets: Dict[str, Tuple[_Shape, List[Any]]] = {}
         self.size = 0
@@ -54,6 +57,7 @@ class Staging:
             _advise(region, mmap.MADV_DONTFORK)
         touch(memoryview(region))
         self._region, self.size = region, size
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(region))
 
     def release(self) -> None:
         """Give the memory back. Views of it that are still held keep it, and are never written again."""
@@ -66,26 +70,26 @@ class Staging:
         self.reserve(room_for(plan))
         if self._region is None:
             return {part.name: memoryview(b"") for part in plan.packed}
-        if any(_on_device(leaf) for part in plan.packed for _, leaf in part.leaves):
-            self.pin()
+        self.pin()
         region, taken, start = memoryview(self._region), {}, 0
+        spans: List[Span] = []
         for part in plan.packed:
-            self._copy(part, region, start)
+            spans += self._copy(part, region, start)
             taken[part.name] = region[start : start + part.bytes].toreadonly()
             start += _aligned(part.bytes)
-        _wait_for_device()
+        copy_spans(spans)
+        _wait_for_devices(plan)
         return taken
 
     def pin(self) -> None:
-        """Lock the memory for copies from a GPU, which are several times slower otherwise."""
+        """Lock the memory for copies from a GPU, if this process uses one: they are several times slower otherwise."""
         torch = imported("torch")
-        if self._pinned is not None or torch is None or self._region is None or not torch.cuda.is_available():
+        if self._pinned is not None or torch is None or self._region is None or not torch.cuda.is_initialized():
             return
-        address = self._torch_bytes().data_ptr()
-        failure = int(torch.cuda.cudart().cudaHostRegister(address, self.size, 0))
+        failure = int(torch.cuda.cudart().cudaHostRegister(self._address, self.size, 0))
         if failure:
             _log.warning("staging memory cannot be pinned (CUDA error %d): copies from the GPU will be slow", failure)
-        self._pinned = 0 if failure else address
+        self._pinned = 0 if failure else self._address
 
     def _unpin(self) -> None:
         torch = imported("torch")
@@ -93,19 +97,25 @@ class Staging:
             torch.cuda.cudart().cudaHostUnregister(self._pinned)
         self._pinned = None
 
-    def _copy(self, part: Packed, region: memoryview, start: int) -> None:
+    def _copy(self, part: Packed, region: memoryview, start: int) -> List[Span]:
+        """Copy what needs a library for it, or the interpreter; return what is plain memory here."""
         region[start : start + len(part.head)] = part.head
-        tensors = [(start + at, leaf) for at, leaf in part.leaves if leaf.kind == "tensor"]
-        if len(tensors) < len(part.leaves):
-            for at, leaf in part.leaves:
-                if leaf.kind != "tensor":
-                    fill(leaf, region, start + at)
+        spans: List[Span] = []
+        others: List[Tuple[int, Leaf]] = []
+        for at, leaf in part.leaves:
+            address = address_of(leaf)
+            if address is not None:
+                spans.append((self._address + start + at, address, leaf.bytes))
+            elif leaf.kind == "tensor":
+                others.append((start + at, leaf))
+            else:
+                fill(leaf, region, start + at)
         torch = imported("torch")
-        if not tensors or torch is None:
-            return
-        with torch.no_grad():
-            for target, (_, leaf) in zip(self._targets_of(part.name, tensors), tensors):
-                target.copy_(leaf.value, non_blocking=True)
+        if others and torch is not None:
+            with torch.no_grad():
+                for target, (_, leaf) in zip(self._targets_of(part.name, others), others):
+                    target.copy_(leaf.value, non_blocking=_on_gpu(leaf))
+        return spans
 
     def _targets_of(self, name: str, tensors: List[Tuple[int, Leaf]]) -> List[Any]:
         """Return the tensors over this memory that others are copied into; they are the same as long as shapes are."""
@@ -143,11 +153,13 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def _on_device(leaf: Leaf) -> bool:
+def _on_gpu(leaf: Leaf) -> bool:
     return leaf.kind == "tensor" and bool(leaf.value.is_cuda)
 
 
-def _wait_for_device() -> None:
+def _wait_for_devices(plan: Plan) -> None:
     torch = imported("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.current_stream().synchronize()
+    if torch is None or not torch.cuda.is_initialized():
+        return
+    for device in {leaf.value.device for part in plan.packed for _, leaf in part.leaves if _on_gpu(leaf)}:
+        torch.cuda.current_stream(device).synchronize()

@@ -9,6 +9,7 @@ Each entry of a state becomes ``<entry>.safetensors``, which any tool can read, 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class Plan:
     def size(self) -> int:
         """How many bytes there is to copy."""
         return sum(part.bytes for part in self.packed)
+
+    @property
+    def total(self) -> int:
+        """How many bytes there are to publish, but for the document."""
+        return self.size + sum(map(len, self.ready.values()))
 
     def text(self) -> Dict[str, bytes]:
         """Return the part that holds the document, none where parts were given."""
@@ -127,10 +133,17 @@ def _finder(file: str, tensors: Mapping[str, Tuple[Placed, memoryview]]) -> Call
 
 
 def _packed(name: str, leaves: Mapping[str, Leaf]) -> Packed:
-    placed = place([(key, leaf.dtype, leaf.shape) for key, leaf in leaves.items()])
+    head, order, end = _layout(tuple((key, leaf.dtype, leaf.shape) for key, leaf in leaves.items()))
+    return Packed(name, head, tuple((start, leaves[key]) for start, key in order), end)
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(tensors: Tuple[Tuple[str, str, Tuple[int, ...]], ...]) -> Tuple[bytes, Tuple[Tuple[int, str], ...], int]:
+    """Return header, places and size of a file: the same at every save, as long as the shapes are."""
+    placed = place(tensors)
     head = header(placed)
-    end = placed[-1].start + placed[-1].bytes
-    return Packed(name, head, tuple((len(head) + at.start, leaves[at.name]) for at in placed), len(head) + end)
+    order = tuple((len(head) + at.start, at.name) for at in placed)
+    return head, order, len(head) + placed[-1].start + placed[-1].bytes
 
 
 def _is_body(body: Any) -> bool:
@@ -147,7 +160,7 @@ def _given(parts: Mapping[str, Any]) -> Plan:
             continue
         leaves, start = [], 0
         for view in [body] if isinstance(body, (bytearray, memoryview)) else body:
-            leaf = leaf_of(view, name)
+            leaf = leaf_of(view, (name,))
             if leaf is None:
                 raise NotExpressible(f"{name}: was a {type(view).__name__}, expected bytes or views of bytes")
             leaves.append((start, leaf))

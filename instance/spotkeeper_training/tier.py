@@ -6,7 +6,6 @@ checkpoint's is it loaded, every byte verified; otherwise the store is asked, as
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import mmap
@@ -17,7 +16,8 @@ import zlib
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
-from spotkeeper_training.store import Checkpoint, CheckpointStore, Restored
+from spotkeeper_training.pieces import Loaded
+from spotkeeper_training.store import Checkpoint
 
 _INDEX = "copy.json"
 _log = logging.getLogger("spotkeeper.training")
@@ -44,12 +44,13 @@ class Tier:
 
     Args:
         folder: on a local disk; each rank has a folder of its own below it.
-        store: whose checkpoints these are copies of.
+        rank: whose they are.
+        world_size: of how many ranks; copies of more or fewer are of no use.
     """
 
-    def __init__(self, folder: Path, store: CheckpointStore) -> None:
-        self._rank, self._world = getattr(store, "rank", 0), getattr(store, "world_size", 1)
-        self._folder = folder / f"r{self._rank}"
+    def __init__(self, folder: Path, rank: int, world_size: int) -> None:
+        self._world = world_size
+        self._folder = folder / f"r{rank}"
 
     def write(self, step: int, parts: Mapping[str, Any]) -> Near:
         """Write a copy that survives a restart of this process, and return it.
@@ -60,31 +61,27 @@ class Tier:
         folder.mkdir(parents=True)
         try:
             described = {name: _write_part(folder / name, _views(body)) for name, body in parts.items()}
-            index = {"step": step, "rank": self._rank, "world_size": self._world, "parts": described}
+            index = {"step": step, "world_size": self._world, "parts": described}
             return Near(folder, index, {name: _mapped(folder / name) for name in parts})
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def load(self, checkpoint: Checkpoint) -> Optional[Restored]:
-        """Return this rank's parts of ``checkpoint`` if they are here whole, of as many ranks as there are now."""
+    def parts(self, manifest: str) -> Optional[Mapping[str, Loaded]]:
+        """Return this rank's parts of a checkpoint, by the key of its manifest, if they are here whole."""
         for folder in _copies(self._folder):
             try:
                 index = json.loads((folder / _INDEX).read_bytes())
-                if (index["manifest"], index["rank"], index["world_size"]) != (
-                    checkpoint.manifest,
-                    self._rank,
-                    self._world,
-                ):
+                if index["manifest"] != manifest or index["world_size"] != self._world:
                     continue
-                parts = {name: _read_part(folder / name, part) for name, part in index["parts"].items()}
+                found = {name: _read_part(folder / name, part) for name, part in index["parts"].items()}
             except FileNotFoundError:
                 continue  # never published
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 _log.warning("%s: not loaded (%s: %s)", folder, type(error).__name__, error)
                 continue
-            _log.info("step %d is loaded from %s", checkpoint.step, folder)
-            return _restored(checkpoint, parts, self._rank, self._world)
+            _log.info("loaded from %s", folder)
+            return found
         return None
 
 
@@ -133,14 +130,3 @@ def _write_whole(path: Path, document: Mapping[str, Any]) -> None:
     new = path.with_suffix(".new")
     new.write_text(json.dumps(document))
     os.replace(new, path)  # noqa: PTH105 - a Path would say replace as well, and return another
-
-
-def _restored(checkpoint: Checkpoint, parts: Mapping[str, Any], rank: int, world_size: int) -> Restored:
-    known = {field.name for field in dataclasses.fields(Restored)}
-    values: Dict[str, Any] = {
-        "checkpoint": checkpoint,
-        "parts": parts,
-        "shards": {rank: parts},
-        "world_size": world_size,
-    }
-    return Restored(**{name: value for name, value in values.items() if name in known})

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import math
-from typing import Any, Callable, Dict, Hashable, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Mapping, Tuple, Type
 
-from spotkeeper_training.leaves import Leaf, NotExpressible, imported, leaf_of, needed, torch_type
+from spotkeeper_training.leaves import Leaf, NotExpressible, imported, leaf_of, needed, torch_type, where
 
 INLINE_BYTES = 256
 """Plain bytes up to this size are written into the document itself."""
+_LEAVES = frozenset({"$tensor", "$array", "$bytes"})
+_GROUPS: Dict[Type[Any], str] = {}
 _PLAIN = frozenset({bool, int, str, type(None)})
 
 
@@ -23,6 +25,8 @@ class Walk:
     def __init__(self) -> None:
         self.leaves: Dict[str, Leaf] = {}
         self._names: Dict[Hashable, str] = {}
+        self._seen: List[Any] = []
+        """What was met stays, so that no address is another's meanwhile."""
 
     def document(self, value: Any, path: Tuple[str, ...]) -> Any:
         """Return ``value`` as something JSON can hold.
@@ -38,14 +42,19 @@ class Walk:
             return value
         if kind is float:
             return value if math.isfinite(value) else {"$float": repr(value)}
-        if isinstance(value, Mapping):
+        group = _GROUPS.get(kind) or _group(kind)
+        if group == "mapping":
             return self._mapping(value, path)
-        if isinstance(value, (list, tuple)):
-            return self._row(value, path)
+        return self._row(value, path) if group == "row" else self._leaf(value, path)
+
+    def _leaf(self, value: Any, path: Tuple[str, ...]) -> Any:
         if isinstance(value, (bytes, bytearray)) and len(value) <= INLINE_BYTES:
             return {"$base64": base64.b64encode(value).decode()}
-        leaf = leaf_of(value, _where(path))
-        return self._refer(leaf, path) if leaf else _other(value, path)
+        leaf = leaf_of(value, path)
+        if leaf is None:
+            return _other(value, path)
+        self._seen.append(value)
+        return self._refer(leaf, path)
 
     def _mapping(self, value: Mapping[Any, Any], path: Tuple[str, ...]) -> Any:
         if all(type(key) is str and not key.startswith("$") for key in value):
@@ -53,13 +62,13 @@ class Walk:
         pairs: List[Any] = []
         for key, item in value.items():
             if type(key) not in _PLAIN and type(key) not in (float, tuple):
-                raise NotExpressible(f"{_where(path)}: had a key of type {type(key).__name__}, expected plain ones")
+                raise NotExpressible(f"{where(path)}: had a key of type {type(key).__name__}, expected plain ones")
             pairs.append([self.document(key, path), self.document(item, (*path, str(key)))])
         return {"$map": pairs}
 
     def _row(self, value: Any, path: Tuple[str, ...]) -> Any:
         if hasattr(value, "_fields"):
-            raise NotExpressible(f"{_where(path)}: was the named tuple {type(value).__name__}, expected a dictionary")
+            raise NotExpressible(f"{where(path)}: was the named tuple {type(value).__name__}, expected a dictionary")
         row = [self.document(item, (*path, str(number))) for number, item in enumerate(value)]
         return {"$tuple": row} if isinstance(value, tuple) else row
 
@@ -100,7 +109,17 @@ def _special(word: str, held: Any, leaf: Callable[[str, Any], Any]) -> Any:
         return tuple(value_of(item, leaf) for item in held)
     if word in _WORDS:
         return _WORDS[word](held)
+    if word not in _LEAVES:
+        raise ValueError(f"state: {word!r} is unknown")
     return leaf(word[1:], held)
+
+
+def _group(kind: Type[Any]) -> str:
+    """Return what a type is, and remember it: this is asked for every tensor of every save."""
+    row = "row" if issubclass(kind, (list, tuple)) else "leaf"
+    group = "mapping" if issubclass(kind, Mapping) else row
+    _GROUPS[kind] = group
+    return group
 
 
 def _other(value: Any, path: Tuple[str, ...]) -> Any:
@@ -113,13 +132,9 @@ def _other(value: Any, path: Tuple[str, ...]) -> Any:
         return {"$device": str(value)}
     kind = type(value)
     raise NotExpressible(
-        f"{_where(path)}: was a {kind.__module__}.{kind.__qualname__}, expected dictionaries, lists, tuples, numbers, "
+        f"{where(path)}: was a {kind.__module__}.{kind.__qualname__}, expected dictionaries, lists, tuples, numbers, "
         "strings, bytes, tensors or arrays: nothing is pickled, so keep what makes this object again instead"
     )
-
-
-def _where(path: Tuple[str, ...]) -> str:
-    return ".".join(path) or "state"
 
 
 def _device(name: str) -> Any:
