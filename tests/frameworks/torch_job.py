@@ -13,7 +13,6 @@ import torch
 from support import Diary, write_result
 from torch import nn
 
-from spotkeeper_training import CheckpointGuard, CheckpointStore
 from spotkeeper_training.adapters.torch import Training
 from spotkeeper_training.adapters.torch_data import StepLoader
 from spotkeeper_training.sampler import GlobalBatchSampler
@@ -58,12 +57,9 @@ def main() -> None:
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=7)
     sampler = GlobalBatchSampler(SIZE, BATCH, micro_batch=6, seed=2)
     loader = StepLoader(Points(), sampler, num_workers=options.workers)
-    store = CheckpointStore()
-    store.begin()
     training = Training(
         total=TOTAL,
-        store=store,
-        guard=CheckpointGuard(store, save_interval_seconds=options.save_every),
+        save_interval_seconds=options.save_every,
         model=model,
         optimizer=optimizer,
         scheduler=scheduler,
