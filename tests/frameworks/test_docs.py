@@ -21,7 +21,6 @@ def test_the_laptop_session(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(blocks("python")[0])
     session = blocks("sh")[-1]
     assert "/tmp/spotkeeper" in session
-    (tmp_path / "python").symlink_to(sys.executable)
     script = f'python() {{ "{sys.executable}" "$@"; }}\n' + session.replace("/tmp/spotkeeper", str(tmp_path / "here"))
     # The pause is as long as a laptop needs to come to training; here it is known when that is.
     waiting = (

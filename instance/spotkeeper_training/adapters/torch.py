@@ -102,6 +102,13 @@ class Training:
                     break
         self.finish()
 
+    def save(self) -> bool:
+        """Save now, whether it is time or not; with several ranks all of them, after the same step.
+
+        Returns whether it was published or is under way.
+        """
+        return self._watch.save(self.step, self.state())
+
     def finish(self) -> None:
         """Save the last step, however long the store is away. :meth:`steps` does it by itself."""
         self._watch.finish(self.step, self.state)
