@@ -20,7 +20,6 @@ from transformers import (
     set_seed,
 )
 
-from spotkeeper_training import CheckpointGuard, CheckpointStore
 from spotkeeper_training.adapters.hugging_face import SpotkeeperCallback
 
 SIZE, BATCH, STEPS = 60, 6, 30
@@ -94,10 +93,7 @@ def main() -> int:
         trainer.add_callback(StopAtSave())
         trainer.train()
         return 0
-    store = CheckpointStore()
-    store.begin()
-    guard = CheckpointGuard(store, save_interval_seconds=options.save_every)
-    spot = SpotkeeperCallback(output_dir, store=store, guard=guard)
+    spot = SpotkeeperCallback(output_dir, save_interval_seconds=options.save_every)
     trainer.add_callback(spot)
     trainer.train(resume_from_checkpoint=spot.resume_from())
     hashed = hashlib.sha256()

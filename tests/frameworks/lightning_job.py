@@ -13,7 +13,6 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from support import Diary, write_result
 from torch import nn
 
-from spotkeeper_training import CheckpointGuard, CheckpointStore
 from spotkeeper_training.adapters.lightning import SpotkeeperCallback
 from spotkeeper_training.adapters.torch_data import StepLoader
 from spotkeeper_training.sampler import GlobalBatchSampler
@@ -66,9 +65,7 @@ def main() -> int:
 
     seed_everything(1)
     model = Model(options.pace)
-    store = CheckpointStore()
-    store.begin()
-    spot = SpotkeeperCallback(store=store, guard=CheckpointGuard(store, save_interval_seconds=options.save_every))
+    spot = SpotkeeperCallback(save_interval_seconds=options.save_every)
     trainer = Trainer(
         max_epochs=EPOCHS,
         accelerator="cpu",

@@ -44,3 +44,22 @@ def test_interrupted_twice_and_killed_once(
     assert [min(entry.step for entry in entries if entry.attempt == number) for number in range(4)] == resumed_at
     lost = {entry.step for entry in entries if entry.attempt == 1 and entry.step >= resumed_at[2]}
     assert found.lost == [(1, step) for step in sorted(lost)]
+
+
+def test_two_ranks_go_on_where_two_ranks_stopped(tmp_path: Path, started: Callable[..., Runs]) -> None:
+    """DistributedDataParallel: each rank goes on with random states of its own, and with what rank 0 has saved."""
+    through = started(tmp_path / "through", "torch_job.py", ranks=2)
+    through.start()
+    through.finish()
+    stopped = started(tmp_path / "stopped", "torch_job.py", ranks=2)
+    stopped.start("--stop-at", "9")
+    stopped.finish(75)
+    assert stopped.saved_step() == 9
+    stopped.start()
+    stopped.finish()
+    assert stopped.result()["digest"] == through.result()["digest"]
+    for runs, resumed_at in ((through, [0]), (stopped, [0, 9])):
+        attempts = range(len(resumed_at))
+        entries = [lineage.Entry(**line) for attempt in attempts for line in runs.diary(attempt)]  # type: ignore[arg-type]
+        found = lineage.check(entries, resumed_at, SIZE)
+        assert (found.problems, found.lost) == ([], [])

@@ -18,10 +18,15 @@ from typing import Any, Dict, List, Mapping, Optional
 from spotkeeper_training import CheckpointStore, NoWholeCheckpoint, Restored
 from spotkeeper_training.adapters import random_states
 from spotkeeper_training.adapters.dcp_document import Place, decode, dtype_name, dtype_of, encode
+from spotkeeper_training.adapters.extras import missing
 from spotkeeper_training.adapters.random_states import torch
 from spotkeeper_training.pieces import Loaded
 
-_dcp = torch.distributed.checkpoint
+try:
+    from torch.distributed import checkpoint as _dcp
+except ModuleNotFoundError:
+    raise missing("torch", "torch") from None
+
 DATA, DOCUMENT, RANDOM = "dcp.data", "dcp.json", "random.pt"
 
 
@@ -99,12 +104,12 @@ class _Collector(_dcp.StorageWriter):
 
     def _keep(self, item: Any, value: Any) -> Any:
         if item.type == _dcp.planner.WriteItemType.BYTE_IO:
-            view, place = memoryview(value.getbuffer()), {}
+            view = memoryview(value.getbuffer())
+            kept = Place(self._rank, self._end, view.nbytes)
         else:
             tensor = value.detach().cpu().contiguous()
             view = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
-            place = {"dtype": dtype_name(tensor.dtype), "shape": tuple(tensor.shape)}
-        kept = Place(self._rank, self._end, view.nbytes, **place)
+            kept = Place(self._rank, self._end, view.nbytes, dtype_name(tensor.dtype), tuple(tensor.shape))
         if view.nbytes:
             self._views.append(view)
         self._end += view.nbytes

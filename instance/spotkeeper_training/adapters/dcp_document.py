@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional, Tuple, Union
 
+from spotkeeper_training.adapters.extras import missing
 from spotkeeper_training.adapters.random_states import torch
 
-_metadata = importlib.import_module("torch.distributed.checkpoint").metadata  # not brought by `import torch`
+try:
+    from torch.distributed.checkpoint import metadata as _metadata
+except ModuleNotFoundError:
+    raise missing("torch", "torch") from None
+
 FORMAT = 1
 
 

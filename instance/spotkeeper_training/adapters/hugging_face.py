@@ -12,22 +12,22 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
 from spotkeeper_ledger import BoardError, run_dir
-from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore
+from spotkeeper_training import CheckpointStore
 from spotkeeper_training.adapters import folders
 from spotkeeper_training.adapters.extras import missing
+from spotkeeper_training.adapters.watch import Watch
+from spotkeeper_training.saver import Saver
 
 try:
     from transformers import TrainerCallback
 except ModuleNotFoundError:
     raise missing("transformers", "huggingface") from None
 
-RETRY_SECONDS = 1.0
 NEIGHBOUR_SECONDS = 1800.0
 """How long a rank waits for the one beside it to fetch the checkpoint."""
 _log = logging.getLogger("spotkeeper.training")
@@ -39,7 +39,8 @@ class SpotkeeperCallback(TrainerCallback):
     Args:
         output_dir: the Trainer's: there its checkpoints are written before they are published.
         store: where checkpoints go; default: where the agent says.
-        guard: watches for notices; default: one that saves every 10 minutes besides.
+        saver: how they get there; default: behind training's back, from a copy of the files in memory.
+        save_interval_seconds: between checkpoints that nobody asked for.
     """
 
     def __init__(
@@ -47,13 +48,12 @@ class SpotkeeperCallback(TrainerCallback):
         output_dir: Union[str, Path],
         *,
         store: Optional[CheckpointStore] = None,
-        guard: Optional[CheckpointGuard] = None,
+        saver: Optional[Saver] = None,
+        save_interval_seconds: float = 600.0,
     ) -> None:
         self._output_dir = Path(output_dir)
-        self._store = store or CheckpointStore()
-        self._store.begin()
-        self._given_guard = guard
-        self._guard: Optional[CheckpointGuard] = guard
+        self._watch = Watch(store, saver, {"save_interval_seconds": save_interval_seconds})
+        self._store = self._watch.store
         self._asked = False
         self._own: Optional[Path] = None
 
@@ -63,10 +63,9 @@ class SpotkeeperCallback(TrainerCallback):
         Where nothing has been saved yet it is the newest whole one in ``output_dir``, if any, which is published at
         once on a job of one rank.
         """
-        latest = self._store.latest()
-        if latest is None:
+        restored = self._watch.load()
+        if restored is None:
             return self._adopt()
-        restored = self._store.load(latest)
         folder = self._output_dir / f"checkpoint-{restored.step}"
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             missing_ranks = [rank for rank in range(restored.world_size) if rank not in restored.shards]
@@ -76,46 +75,36 @@ class SpotkeeperCallback(TrainerCallback):
             self._marker(folder).touch()
         else:
             self._await(self._marker(folder))
-        _log.info("goes on after step %d", restored.step)
         return str(folder)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Begin to watch."""
-        self._guard = self._given_guard or CheckpointGuard(self._store)
-        self._guard.report(state.global_step, state.max_steps)
+        self._watch.begin(state.global_step, state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Ask the Trainer for a checkpoint if it is time."""
-        if self._guard is None:
-            return
-        self._guard.report(state.global_step, state.max_steps)
-        if self._guard.should_save(state.global_step) or state.global_step == state.max_steps:
-            self._asked, control.should_save = True, True
+        """Ask the Trainer for a checkpoint if it is time, and after the last step."""
+        if self._watch.should_save(state.global_step, state.max_steps) or state.global_step == state.max_steps:
+            self._asked = control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Publish what the Trainer has just saved, and leave if the node will go."""
-        if not self._asked or self._guard is None:
+        if not self._asked:
             return
         self._asked = False
         folder = self._output_dir / f"checkpoint-{state.global_step}"
-        if not self._guard.save(state.global_step, self._parts(folder, args)):
+        if not self._watch.save(state.global_step, self._parts(folder, args)):
             return
         if args.should_save and self._own not in (None, folder) and not _is_due(self._own, args):
             shutil.rmtree(self._own, ignore_errors=True)
         self._own = folder
-        if state.global_step != state.max_steps and self._guard.should_stop:
-            sys.exit(EXIT_STOPPED_FOR_NOTICE)
+        if state.global_step != state.max_steps:
+            self._watch.leave_if_told()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Publish the last step, however long the store is away."""
         folder = self._output_dir / f"checkpoint-{state.global_step}"
-        while (
-            self._guard is not None
-            and folder.exists()
-            and (self._store.last is None or self._store.last.step != state.global_step)
-            and not self._guard.save(state.global_step, self._parts(folder, args))
-        ):
-            time.sleep(RETRY_SECONDS)
+        if folder.exists():
+            self._watch.finish(state.global_step, lambda: self._parts(folder, args))
 
     def _parts(self, folder: Path, args: Any) -> Dict[str, Any]:
         """The files of this rank: its random states, and all that ranks share on rank 0."""

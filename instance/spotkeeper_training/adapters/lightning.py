@@ -11,18 +11,16 @@ Lightning starts any other that keeps no state from its beginning.
 from __future__ import annotations
 
 import io
-import logging
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Union
 
-from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore
+from spotkeeper_training import CheckpointStore
 from spotkeeper_training.adapters import random_states
 from spotkeeper_training.adapters.extras import missing
 from spotkeeper_training.adapters.random_states import torch
-from spotkeeper_training.pieces import Loaded
+from spotkeeper_training.adapters.watch import Watch
+from spotkeeper_training.saver import Saver
 
 try:
     from lightning.pytorch import Callback
@@ -33,8 +31,6 @@ except ModuleNotFoundError:
         raise missing("lightning", "lightning") from None
 
 CHECKPOINT, RANDOM = "lightning.ckpt", "random.pt"
-RETRY_SECONDS = 1.0
-_log = logging.getLogger("spotkeeper.training")
 
 
 class SpotkeeperCallback(Callback):
@@ -44,14 +40,18 @@ class SpotkeeperCallback(Callback):
 
     Args:
         store: where checkpoints go; default: where the agent says.
-        guard: watches for notices; default: one that saves every 10 minutes besides.
+        saver: how they get there; default: behind training's back.
+        save_interval_seconds: between checkpoints that nobody asked for.
     """
 
-    def __init__(self, *, store: Optional[CheckpointStore] = None, guard: Optional[CheckpointGuard] = None) -> None:
-        self._store = store or CheckpointStore()
-        self._store.begin()
-        self._given_guard = guard
-        self._guard: Optional[CheckpointGuard] = guard
+    def __init__(
+        self,
+        *,
+        store: Optional[CheckpointStore] = None,
+        saver: Optional[Saver] = None,
+        save_interval_seconds: float = 600.0,
+    ) -> None:
+        self._watch = Watch(store, saver, {"save_interval_seconds": save_interval_seconds})
         self._random: Optional[Mapping[str, Any]] = None
         self._folder = tempfile.TemporaryDirectory(prefix="spotkeeper-lightning-")
         self._step = -1
@@ -64,26 +64,22 @@ class SpotkeeperCallback(Callback):
 
         Raises ``pickle.UnpicklingError`` for a checkpoint that would run code when Lightning loads it.
         """
-        latest = self._store.latest()
-        if latest is None:
+        restored = self._watch.load()
+        if restored is None:
             return str(existing) if existing and Path(existing).exists() else None
-        restored = self._store.load(latest)
-        own = restored.shards.get(self._store.rank, {})
+        own = self._watch.own(restored)
         if RANDOM in own:
             self._random = torch.load(io.BytesIO(own[RANDOM]), weights_only=True)
-        parts: Mapping[str, Loaded] = restored.shards.get(0) or self._store.load(restored.checkpoint, ranks=[0]).parts
         path = Path(self._folder.name) / CHECKPOINT
-        path.write_bytes(parts[CHECKPOINT])
+        path.write_bytes(self._watch.common(restored)[CHECKPOINT])
         torch.load(path, weights_only=True, mmap=True)  # refuses code; Lightning would run it
-        _log.info("goes on after step %d", restored.step)
         return str(path)
 
     def on_train_start(self, trainer: Any, *_: Any) -> None:
         """Begin to watch."""
         (Path(self._folder.name) / CHECKPOINT).unlink(missing_ok=True)
-        self._guard = self._given_guard or CheckpointGuard(self._store)
         self._step = trainer.global_step
-        self._guard.report(self._step, _total(trainer))
+        self._watch.begin(self._step, _total(trainer))
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Put the random states back where they were, after all that Lightning does before the first batch."""
@@ -96,21 +92,13 @@ class SpotkeeperCallback(Callback):
         if hasattr(trainer.train_dataloader, "advance"):
             trainer.train_dataloader.advance()
         step = trainer.global_step
-        if step == self._step or self._guard is None:
-            return
-        self._step = step
-        self._guard.report(step, _total(trainer))
-        if self._guard.should_save(step):
-            self._guard.save(step, self._parts(trainer))
-        if step != _total(trainer) and self._guard.should_stop:
-            sys.exit(EXIT_STOPPED_FOR_NOTICE)
+        if step != self._step:
+            self._step = step
+            self._watch.step_done(step, _total(trainer), lambda: self._parts(trainer))
 
     def on_train_end(self, trainer: Any, *_: Any) -> None:
         """Save the last step, however long the store is away."""
-        guard = self._guard
-        while guard and (self._store.last is None or self._store.last.step != trainer.global_step):
-            if not guard.save(trainer.global_step, self._parts(trainer)):
-                time.sleep(RETRY_SECONDS)
+        self._watch.finish(trainer.global_step, lambda: self._parts(trainer))
 
     def _parts(self, trainer: Any) -> Dict[str, bytes]:
         path = Path(self._folder.name) / "save.ckpt"
@@ -120,7 +108,7 @@ class SpotkeeperCallback(Callback):
         buffer = io.BytesIO()
         torch.save(random_states.capture(), buffer)
         parts = {RANDOM: buffer.getvalue()}
-        if self._store.rank == 0:
+        if self._watch.store.rank == 0:
             parts[CHECKPOINT] = path.read_bytes()
             path.unlink()
         return parts

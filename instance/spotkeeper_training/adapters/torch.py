@@ -17,23 +17,17 @@ or, with accumulation of gradients and several ranks done for you:
 
 from __future__ import annotations
 
-import io
-import json
-import logging
-import sys
-import time
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore, Restored
+from spotkeeper_training import CheckpointStore, Restored
 from spotkeeper_training.adapters import random_states
-from spotkeeper_training.adapters.random_states import torch
 from spotkeeper_training.adapters.torch_data import StepLoader
-from spotkeeper_training.pieces import Loaded
+from spotkeeper_training.adapters.watch import Watch
+from spotkeeper_training.saver import Saver
+from spotkeeper_training.state import from_parts
 
-RANDOM, POSITION = "random", "position.json"
-RETRY_SECONDS = 1.0
-"""Pause between tries to save the end of the job where the store is away: the work is done, there is no hurry."""
-_log = logging.getLogger("spotkeeper.training")
+RANDOM, TRAINING = "random", "training"
+_RESERVED = (RANDOM, TRAINING)
 
 
 class Training:
@@ -46,13 +40,14 @@ class Training:
     Args:
         total: steps of the whole job; ``None`` where that is not known.
         store: where checkpoints go; default: where the agent says.
-        guard: watches for notices; default: one that saves every 10 minutes besides.
+        saver: how they get there; default: behind training's back, from one copy of the state in memory.
+        save_interval_seconds: between checkpoints that nobody asked for.
         objects: what has ``state_dict()`` and ``load_state_dict()``: model, optimizer, scheduler, scaler, sampler (or
-            :class:`~spotkeeper_training.adapters.torch_data.StepLoader`). Each is a part of the checkpoint by its
-            name. Random states are saved besides.
+            :class:`~spotkeeper_training.adapters.torch_data.StepLoader`). Each is saved under its name: tensors as
+            safetensors, the rest as JSON. Random states are saved besides.
 
     Raises:
-        ValueError: the checkpoint has not all that is asked for.
+        ValueError: a name is reserved, or the checkpoint has not all that is asked for.
         NoWholeCheckpoint, StaleGeneration, Unavailable: as :class:`~spotkeeper_training.CheckpointStore` does.
     """
 
@@ -61,24 +56,24 @@ class Training:
         *,
         total: Optional[int] = None,
         store: Optional[CheckpointStore] = None,
-        guard: Optional[CheckpointGuard] = None,
+        saver: Optional[Saver] = None,
+        save_interval_seconds: float = 600.0,
         **objects: Any,
     ) -> None:
+        taken = [name for name in objects if name in _RESERVED]
+        if taken:
+            raise ValueError(f"objects: had {', '.join(taken)}, expected other names than {', '.join(_RESERVED)}")
         self.total = total
         self.step = 0
         self._objects = objects
-        self._store = store or CheckpointStore()
-        self._store.begin()
-        latest = self._store.latest()
-        if latest is not None:
-            self._restore(self._store.load(latest))
-        self._guard = guard or CheckpointGuard(self._store)
-        self._guard.report(self.step, total)
-
-    @property
-    def resumed(self) -> bool:
+        self._watch = Watch(store, saver, {"save_interval_seconds": save_interval_seconds})
+        restored = self._watch.load()
+        self.resumed = restored is not None
         """Whether this run goes on with what an earlier one has saved."""
-        return self._store.last is not None
+        if restored is not None:
+            self._restore(restored)
+        self._watch.saver.prepare(self.state())
+        self._watch.begin(self.step, total)
 
     def step_done(self) -> None:
         """Say that the optimizer has made its step: saves if it is time, and leaves if the node will go.
@@ -89,11 +84,7 @@ class Training:
         for value in self._objects.values():
             if hasattr(value, "advance"):
                 value.advance()
-        self._guard.report(self.step, self.total)
-        if self._guard.should_save(self.step):
-            self._guard.save(self.step, self.parts())
-        if self.step != self.total and self._guard.should_stop:
-            sys.exit(EXIT_STOPPED_FOR_NOTICE)
+        self._watch.step_done(self.step, self.total, self.state)
 
     def steps(self, loader: StepLoader) -> Iterator[Iterator[Tuple[Any, float]]]:
         """Yield all steps that are left of ``total``, each as its (micro batch, weight) pairs; saves at the end.
@@ -101,7 +92,7 @@ class Training:
         ``loader`` is one of the objects that this was made with. What follows the ``yield`` counts as done: make the
         optimizer's step in the body of the loop.
         """
-        if loader not in self._objects.values():
+        if not any(value is loader for value in self._objects.values()):
             raise ValueError("loader: is not saved, expected one of the objects: Training(…, loader=loader)")
         while self.total is None or self.step < self.total:
             for step in loader.steps():
@@ -111,41 +102,32 @@ class Training:
                     break
         self.finish()
 
-    def finish(self) -> None:
-        """Save the last step, however long the store is away."""
-        while (self._store.last is None or self._store.last.step != self.step) and not self._guard.save(
-            self.step, self.parts()
-        ):
-            time.sleep(RETRY_SECONDS)
+    def save(self) -> bool:
+        """Save now, whether it is time or not; with several ranks all of them, after the same step.
 
-    def parts(self) -> Dict[str, bytes]:
-        """Return this rank's parts of a checkpoint of the present step: rank 0 has what all ranks have alike."""
-        parts = {f"{RANDOM}.pt": _packed(random_states.capture())}
-        if self._store.rank == 0:
-            parts.update({f"{name}.pt": _packed(value.state_dict()) for name, value in self._objects.items()})
-            parts[POSITION] = json.dumps({"step": self.step}).encode()
-        return parts
+        Returns whether it was published or is under way.
+        """
+        return self._watch.save(self.step, self.state())
+
+    def finish(self) -> None:
+        """Save the last step, however long the store is away. :meth:`steps` does it by itself."""
+        self._watch.finish(self.step, self.state)
+
+    def state(self) -> Dict[str, Any]:
+        """Return what this rank saves now: rank 0 has what all ranks have alike."""
+        state: Dict[str, Any] = {RANDOM: random_states.capture(), TRAINING: {"step": self.step}}
+        if self._watch.store.rank == 0:
+            state.update({name: value.state_dict() for name, value in self._objects.items()})
+        return state
 
     def _restore(self, restored: Restored) -> None:
-        own = restored.shards.get(self._store.rank, {})
-        parts = restored.shards.get(0) or self._store.load(restored.checkpoint, ranks=[0]).parts
-        absent = [name for name in self._objects if f"{name}.pt" not in parts]
+        own = self._watch.own(restored)
+        common = from_parts(self._watch.common(restored))
+        absent = [name for name in self._objects if name not in common]
         if absent:
-            raise ValueError(f"{', '.join(absent)}: not in the checkpoint, which has {', '.join(sorted(parts))}")
+            raise ValueError(f"{', '.join(absent)}: not in the checkpoint, which has {', '.join(sorted(common))}")
         for name, value in self._objects.items():
-            value.load_state_dict(_unpacked(parts[f"{name}.pt"]))
-        self.step = json.loads(parts[POSITION])["step"]
+            value.load_state_dict(common[name])
+        self.step = common[TRAINING]["step"]
         if own:  # a rank that was not there before keeps the generators that it was started with
-            random_states.restore(_unpacked(own[f"{RANDOM}.pt"]))
-        _log.info("goes on after step %d", self.step)
-
-
-def _packed(state: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _unpacked(body: Loaded) -> Any:
-    """Load tensors and plain values; anything that would run code is refused."""
-    return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+            random_states.restore(from_parts(own)[RANDOM])
