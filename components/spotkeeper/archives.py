@@ -42,6 +42,7 @@ AGENT_FILES = (
     "doctor.py",
     "exits.py",
     "gcp.py",
+    "generation_ledger.py",
     "generations.py",
     "goodput.py",
     "hangs.py",
@@ -56,6 +57,7 @@ AGENT_FILES = (
     "notices.py",
     "outbox.py",
     "peer_messages.py",
+    "peer_table.py",
     "peers.py",
     "processes.py",
     "progress.py",
@@ -66,6 +68,7 @@ AGENT_FILES = (
     "sources.py",
     "tail.py",
     "team.py",
+    "team_words.py",
     "watchdog.py",
 )
 RESPONDER_FILES = (

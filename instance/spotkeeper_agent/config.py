@@ -32,6 +32,8 @@ class Elastic:
     join: str = "checkpoint"
     """When the command is stopped and started again for nodes that have come: after its next ``checkpoint``, or
     ``now``, after one that it is told to save."""
+    single_zone: bool = False
+    """Whether only nodes of one zone run it together."""
 
 
 @dataclass(frozen=True)

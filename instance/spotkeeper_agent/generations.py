@@ -54,6 +54,7 @@ class View:
     """How long nodes that are about to begin wait for others that start at the same time."""
     min_nodes: int
     max_restarts: int
+    single_zone: bool = False
     crashed_seconds: Optional[float] = None
     """Since a member was first heard to have crashed in this generation."""
 
@@ -110,8 +111,16 @@ def is_live(view: View, node: str) -> bool:
     return peer is not None and (node == view.me or peer.silent_seconds < view.lease_seconds)
 
 
-def newcomers(view: View) -> List[Member]:
-    """Return the live nodes that are no members and will stay, those that have been known for longest first."""
+def joining(view: View) -> List[Member]:
+    """Return the nodes that the next generation has and the present one has not."""
+    if view.current is None:
+        return []
+    members = {member.node for member in view.current.members}
+    return [member for member in next_members(view, view.current) if member.node not in members]
+
+
+def _newcomers(view: View) -> List[Member]:
+    """The live nodes that are no members and will stay, those that have been known for longest first."""
     members = {member.node for member in view.current.members} if view.current else set()
     found = [
         peer for node, peer in view.peers.items() if node not in members and is_live(view, node) and not peer.leaving
@@ -163,7 +172,7 @@ def _after_crash(view: View, current: Generation, live: Sequence[Peer]) -> Optio
 
 
 def _next(view: View, current: Generation, reason: str, crashes: Optional[int] = None) -> Change:
-    members = _members(view, current)
+    members = next_members(view, current)
     count = current.crashes if crashes is None else crashes
     if not members:
         return Change(ENDING, current.members, reason, count)
@@ -172,7 +181,7 @@ def _next(view: View, current: Generation, reason: str, crashes: Optional[int] =
 
 def _form(view: View, current: Generation) -> Optional[Change]:
     """Whether those that have gathered are enough to begin."""
-    members = _members(view, current)
+    members = next_members(view, current)
     if not members:
         return None if current.state == ENDING else Change(ENDING, current.members, "notice", current.crashes)
     settled = all(view.peers[member.node].known_seconds >= view.settle_seconds for member in members)
@@ -182,8 +191,8 @@ def _form(view: View, current: Generation) -> Optional[Change]:
     return None if same and current.state == FORMING else Change(FORMING, members, current.reason, current.crashes)
 
 
-def _members(view: View, current: Generation) -> Tuple[Member, ...]:
-    """The next members in rank order: survivors keep theirs, newcomers follow, and the master goes before all.
+def next_members(view: View, current: Generation) -> Tuple[Member, ...]:
+    """Return the next members in rank order: survivors keep theirs, newcomers follow, and the master goes before all.
 
     torchrun's first node is the one that the others meet at; an on-demand one is not taken away.
     """
@@ -192,6 +201,43 @@ def _members(view: View, current: Generation) -> Tuple[Member, ...]:
         for member in current.members
         if is_live(view, member.node) and not view.peers[member.node].leaving
     ]
-    members = staying + newcomers(view)
+    members = staying + _newcomers(view)
+    if view.single_zone:
+        members = _of_one_zone(members, staying[0].zone if staying else "", view.min_nodes)
     master = next((member for member in members if member.on_demand), members[0] if members else None)
     return tuple(([master] if master else []) + [member for member in members if member is not master])
+
+
+def _of_one_zone(members: List[Member], present: str, least: int) -> List[Member]:
+    """Those of the zone that the job is in, as long as they are enough, else of the one where most are."""
+    zones = [member.zone for member in members]
+    if zones.count(present) < least and zones:
+        present = max(zones, key=zones.count)
+    return [member for member in members if member.zone == present]
+
+
+class Door:
+    """Lets newcomers in: at the next checkpoint after they were first seen, or now.
+
+    Args:
+        join: ``checkpoint`` or ``now``.
+    """
+
+    def __init__(self, join: str) -> None:
+        self._join = join
+        self._waits = False
+        self._step: Optional[int] = None
+
+    def opens(self, come: Sequence[Member], published_step: Optional[int]) -> bool:
+        """Return whether the generation is to end for those that have come.
+
+        Args:
+            come: who is to join.
+            published_step: step of the last whole checkpoint, as far as it is known.
+        """
+        if not come:
+            self._waits = False
+            return False
+        if not self._waits:
+            self._waits, self._step = True, published_step
+        return self._join == "now" or (published_step is not None and published_step != self._step)

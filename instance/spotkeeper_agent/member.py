@@ -24,7 +24,8 @@ from spotkeeper_agent.notices import Book, Moment, Notice, Word
 from spotkeeper_agent.peer_messages import PeerNotice
 from spotkeeper_agent.reporter import Reporter
 from spotkeeper_agent.runner import JobExited, Runner
-from spotkeeper_agent.team import Own, PeerWord, Team
+from spotkeeper_agent.team import Team
+from spotkeeper_agent.team_words import Own, PeerWord
 from spotkeeper_ledger import NOTICE_KINDS, FleetSpec, Generation, run_dir
 from spotkeeper_ledger.run_dir import LocalProgress
 

@@ -26,6 +26,7 @@ from spotkeeper_agent.peer_messages import (
     sign,
     verify,
 )
+from spotkeeper_agent.peer_table import Table
 from spotkeeper_ledger import MalformedDocument, Member, dump, load
 
 MAX_CALLERS = 1024
@@ -33,57 +34,6 @@ MAX_CALLERS = 1024
 FIRST_WORD_SECONDS = 2.0
 """How long a caller may take to prove itself."""
 _RETRY_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Heard:
-    """The last that a node has said, and when."""
-
-    state: PeerState
-    rose_at: float
-    """When its counter was last seen to rise."""
-    first_at: float
-    """When this start of its agent was first heard."""
-
-
-class Table:
-    """What all nodes have said. Safe for several threads."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._heard: Dict[str, Heard] = {}
-
-    def hear(self, state: PeerState) -> bool:
-        """Take in what a node says; returns whether it is more than a sign of life."""
-        now = self._clock()
-        with self._lock:
-            node = state.member.node
-            known = self._heard.get(node)
-            if known is None or known.state.session != state.session:
-                self._heard[node] = Heard(state, now, now)
-                return True
-            if state.beat < known.state.beat:
-                return False  # overtaken on another connection
-            rose_at = now if state.beat > known.state.beat else known.rose_at
-            self._heard[node] = Heard(state, rose_at, known.first_at)
-            return _matter(state) != _matter(known.state)
-
-    def all(self) -> Mapping[str, Heard]:
-        """Return everything, by node."""
-        with self._lock:
-            return dict(self._heard)
-
-    def forgive(self) -> None:
-        """Count silence anew: it was this node that could not hear."""
-        now = self._clock()
-        with self._lock:
-            self._heard = {node: Heard(each.state, now, each.first_at) for node, each in self._heard.items()}
-
-    def forget(self, before: float) -> None:
-        """Drop nodes that have said nothing since ``before``."""
-        with self._lock:
-            self._heard = {node: each for node, each in self._heard.items() if each.rose_at >= before}
 
 
 @dataclass(frozen=True)
@@ -306,13 +256,8 @@ class _Lines:
 
 
 def _listen(address: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((address, port), backlog=128)
-    except OSError as error:
-        log("peers-everywhere", address=address, error=str(error))  # such as in a container with its own addresses
-        return socket.create_server(("", port), backlog=128)
-
-
-def _matter(state: PeerState) -> object:
-    notice = state.notice.key if state.notice else ""  # its seconds are fewer with every line
-    return (state.member, state.generation, state.job, state.leaving, state.ledger, notice, state.documents)
+    for place in ((address, port), (address, 0)):
+        with contextlib.suppress(OSError):
+            return socket.create_server(place, backlog=128)
+    log("peers-everywhere", address=address)  # such as in a container with addresses of its own
+    return socket.create_server(("", port), backlog=128)

@@ -7,106 +7,36 @@ here because of what another node says, only because of the generation that was 
 from __future__ import annotations
 
 import queue
-import random
 import secrets
-import socket
 import threading
 import time
-from dataclasses import dataclass, replace
-from typing import Callable, Dict, Mapping, Optional, Set, Tuple, Union
+from dataclasses import replace
+from typing import Callable, Dict, Mapping, Optional, Set, Tuple
 
 from spotkeeper_agent.config import Elastic
+from spotkeeper_agent.generation_ledger import GenerationLedger, following, free_port
 from spotkeeper_agent.generations import (
     CRASHED,
     DOWN,
     FINISHED,
     GONE,
-    NONE,
     RUNNING,
     RUNS,
     Change,
+    Door,
     Peer,
     View,
     decide,
-    newcomers,
+    joining,
     writer,
 )
 from spotkeeper_agent.keeper import Ended, Lost, Taken
 from spotkeeper_agent.logs import log
 from spotkeeper_agent.peer_messages import PeerNotice, PeerState
-from spotkeeper_agent.peers import Heard, Peers
-from spotkeeper_ledger import ABSENT, DRAIN, Board, Conflict, Generation, MalformedDocument, Member, dump, keys, load
-
-_PORTS = (20000, 32767)
-"""Where free ports for the job are looked for: below those that the kernel hands out by itself."""
-
-
-@dataclass(frozen=True)
-class PeerWord:
-    """What another member has heard, or the reason why the generation is to end after a save."""
-
-    generation: int
-    node: str
-    notice: PeerNotice
-
-
-Outcome = Union[Taken, Lost, Ended, PeerWord]
-
-
-@dataclass(frozen=True)
-class Own:
-    """What this node's agent says about itself."""
-
-    ready: bool = False
-    """Whether the command could be started here."""
-    leaving: bool = False
-    generation: int = 0
-    """The one that :attr:`job` is about."""
-    job: str = NONE
-    notice: Optional[PeerNotice] = None
-    """This node's own."""
-    deadline: Optional[float] = None
-    """Of :attr:`notice`, boot time."""
-    published_step: Optional[int] = None
-    """Step of the last whole checkpoint, where rank 0 runs here."""
-
-
-class Ledger:
-    """The generation as the ledger has it. Every method raises :class:`BoardError` where it cannot be asked."""
-
-    def __init__(self, board: Board, fleet: str, clock: Callable[[], float]) -> None:
-        self._board, self._key, self._clock = board, keys.generation(fleet), clock
-        self.generation: Optional[Generation] = None
-        self.known = False
-        """Whether the last read succeeded."""
-        self._version: Optional[str] = ABSENT
-        self._since = 0.0
-
-    @property
-    def unchanged_seconds(self) -> float:
-        """How long every read has found the same."""
-        return self._clock() - self._since if self.known else 0.0
-
-    def look(self) -> None:
-        """Read the generation if it has changed."""
-        known, self.known = self.known, False  # a read that fails proves nothing: silence is counted anew after it
-        if known and self._version is not None and self._board.read_changed(self._key, self._version) is None:
-            self.known = True
-            return
-        found = self._board.read(self._key)
-        self.generation, self._version = None, ABSENT
-        if found is not None:
-            self.generation, self._version = _parse(found.body), found.version
-        self.known, self._since = True, self._clock()
-
-    def write(self, wanted: Generation) -> bool:
-        """Write over what was read; returns whether it still was that."""
-        try:
-            version = self._board.write(self._key, dump(wanted), expect=self._version)
-        except Conflict:
-            return False
-        self.generation, self._version, self._since = wanted, version, self._clock()
-        return True
+from spotkeeper_agent.peer_table import as_peer
+from spotkeeper_agent.peers import Peers
+from spotkeeper_agent.team_words import Outcome, Own, PeerWord
+from spotkeeper_ledger import DRAIN, Board, Generation, Member
 
 
 class Team(threading.Thread):
@@ -145,7 +75,7 @@ class Team(threading.Thread):
         boot_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="team", daemon=True)
-        self._ledger = Ledger(board, fleet, clock)
+        self._ledger = GenerationLedger(board, fleet, lease_seconds, clock)
         self._fleet, self._incarnation, self._elastic = fleet, incarnation, elastic
         self._lease_seconds, self._notice_seconds, self._max_restarts = lease_seconds, notice_seconds, max_restarts
         self._tell, self._floor, self._clock, self._boot_clock = tell, floor, clock, boot_clock
@@ -170,9 +100,9 @@ class Team(threading.Thread):
         """The generation that an agent before this one ran on this node: its command was killed with it."""
         self._crashed_at: Optional[float] = None
         self._join: Optional[PeerNotice] = None
-        self._join_after: Optional[Tuple[Optional[int]]] = None
+        self._door = Door(elastic.join)
         self._told: Set[Tuple[str, str]] = set()
-        self._job_port = _free_port(member.address)
+        self._job_port = free_port(member.address)
         self._failing = False
 
     # Called by the agent's thread.
@@ -324,9 +254,9 @@ class Team(threading.Thread):
         first = self._number == 0
         self._number = current.number
         self._since = {member.node: now for member in current.members}
-        self._crashed_at, self._join, self._join_after = None, None, None
+        self._crashed_at, self._join, self._door = None, None, Door(self._elastic.join)
         self._told = set()
-        self._job_port = _free_port(self._member.address)
+        self._job_port = free_port(self._member.address)
         if first and current.state == RUNNING and any(member.node == self._member.node for member in current.members):
             self._gone = current.number
         self._peers.meet(current.number, current.rendezvous_id, current.members, self._member.node)
@@ -344,11 +274,12 @@ class Team(threading.Thread):
             settle_seconds=self._lease_seconds / 3,
             min_nodes=self._elastic.min_nodes,
             max_restarts=self._max_restarts,
+            single_zone=self._elastic.single_zone,
         )
 
     def _known(self) -> Dict[str, Peer]:
         now, state = self._clock(), self.state()
-        found = {node: _peer(each, now) for node, each in self._peers.table.all().items()}
+        found = {node: as_peer(each, now) for node, each in self._peers.table.all().items()}
         for member in self._ledger.generation.members if self._ledger.generation else ():
             since = self._since.get(member.node, now)
             # Never heard: as silent as it is known to be a member. Heard before: not counted before it became one.
@@ -372,26 +303,14 @@ class Team(threading.Thread):
         if change.ends and current is not None:
             wanted = replace(current, state=change.state, reason=change.reason, crashes=change.crashes)
         else:
-            here = current is not None and current.incarnation == self._incarnation
-            number = max(current.number if current else 0, 0 if here else self._floor()) + 1
-            wanted = Generation(
-                fleet=self._fleet,
-                incarnation=self._incarnation,
-                number=number,
-                state=change.state,
-                members=change.members,
-                master=change.members[0].node,
-                port=self._port_of(change.members[0].node),
-                rendezvous_id=secrets.token_hex(16),
-                reason=change.reason,
-                crashes=change.crashes,
-            )
+            ours = current is not None and current.incarnation == self._incarnation
+            number = max(current.number if current else 0, 0 if ours else self._floor()) + 1
+            first = self._peers.table.all().get(change.members[0].node)
+            port = first.state.job_port if first else self._job_port
+            fleet, incarnation = self._fleet, self._incarnation
+            wanted = following(change, fleet=fleet, incarnation=incarnation, number=number, port=port)
         if self._ledger.write(wanted):
             log("generation-written", number=wanted.number, state=wanted.state, reason=wanted.reason)
-
-    def _port_of(self, node: str) -> int:
-        heard = self._peers.table.all().get(node)
-        return heard.state.job_port if heard and node != self._member.node else self._job_port
 
     def _keep(self, view: View, current: Generation) -> None:
         """Give the generation's sign of life, and let newcomers join when it is time."""
@@ -399,20 +318,16 @@ class Team(threading.Thread):
             self._beat_due = self._clock() + self._lease_seconds / 3
             if not self._ledger.write(replace(current, beat=current.beat + 1)):
                 self._look_due = 0.0
-        leaving = any(view.peers[member.node].leaving for member in current.members)
-        if current.state != RUNNING or self._held is None or self._join is not None or leaving:
-            return
-        if not newcomers(view):
-            self._join_after = None
-            return
-        step = self._own.published_step
-        if self._join_after is None:
-            self._join_after = (step,)
-        if self._elastic.join == "now" or (step is not None and step != self._join_after[0]):
-            self._join = PeerNotice(f"join-{current.number}", DRAIN, time.time(), self._notice_seconds, source="join")
-            log("join", nodes=[member.node for member in newcomers(view)], after_step=step)
-            self._tell(PeerWord(current.number, self._member.node, self._join))
-            self._peers.push()
+        if current.state == RUNNING and self._held is not None and self._join is None:
+            come = joining(view)
+            leaving = any(view.peers[member.node].leaving for member in current.members)
+            if not leaving and self._door.opens(come, self._own.published_step):
+                self._join = PeerNotice(
+                    f"join-{current.number}", DRAIN, time.time(), self._notice_seconds, source="join"
+                )
+                log("join", nodes=[member.node for member in come], after_step=self._own.published_step)
+                self._tell(PeerWord(current.number, self._member.node, self._join))
+                self._peers.push()
 
     def _hear(self) -> None:
         """Pass on what other members of the generation have heard."""
@@ -427,36 +342,3 @@ class Team(threading.Thread):
             if (node, notice.key) not in self._told:
                 self._told.add((node, notice.key))
                 self._tell(PeerWord(held.number, node, notice))
-
-
-def _peer(heard: Heard, now: float) -> Peer:
-    state = heard.state
-    return Peer(
-        member=state.member,
-        silent_seconds=now - heard.rose_at,
-        known_seconds=now - heard.first_at,
-        leaving=state.leaving,
-        ledger=state.ledger,
-        generation=state.generation,
-        job=state.job,
-    )
-
-
-def _free_port(address: str) -> int:
-    """Return a port that nobody listens at; 0 if none was found."""
-    for _ in range(20):
-        port = random.randint(*_PORTS)  # noqa: S311 - keeps no secret
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-            return port
-    return 0
-
-
-def _parse(body: bytes) -> Optional[Generation]:
-    try:
-        return load(Generation, body)
-    except MalformedDocument:
-        return None

@@ -256,6 +256,7 @@ class Member(Fact):
     on_demand: bool = False
     port: int = 0
     """Where its agent listens for those of other members; 0 where the job runs on one node."""
+    zone: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
