@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent_process_support import AgentProcess
-from agent_support import wait_until
+from agent_process_support import AgentProcess, alive
+from agent_support import SHORT, wait_until
 from team_support import Team, a_team
+
+LEASE_SECONDS = SHORT["lease_seconds"]
 
 
 @pytest.fixture
@@ -107,3 +110,115 @@ def test_a_node_that_comes_joins_at_the_next_checkpoint(team: Team) -> None:
     stopped = [run for run in team.runs() if run["event"] == "stopped"]
     met = [run for run in team.runs() if run["event"] == "met" and run["generation"] == after.number]
     assert {run["step"] for run in met} == {run["step"] for run in stopped} != {0}
+
+
+def test_an_agent_that_is_started_again_brings_its_node_back(team: Team) -> None:
+    nodes = started(team, 2)
+    before = team.fleet.generation
+    assert before is not None
+    nodes["i-1"].send(signal.SIGKILL)
+    nodes["i-1"].process.wait(10)
+    team.join("i-1", elastic={"min_nodes": 2})
+    wait_until(lambda: (g := team.fleet.generation) and g.number > before.number and len(team.together()) == 2, 20)
+    after = team.fleet.generation
+    assert after is not None
+    assert after.crashes == 0
+
+
+def test_a_crash_starts_all_again_and_counts_once(team: Team) -> None:
+    started(team, 2, env={"TEAM_JOB_CRASH_AT": "30"})
+    wait_until(lambda: (g := team.fleet.generation) and g.reason == "crash" and len(team.together()) == 2, 20)
+    after = team.fleet.generation
+    assert after is not None
+    assert after.crashes == 1
+
+
+def test_what_crashes_too_often_has_failed(team: Team) -> None:
+    for name in ("i-1", "i-2"):
+        team.join(name, command="exit 7", max_restarts=1, elastic={"min_nodes": 2})
+    wait_until(lambda: (g := team.fleet.generation) and g.state == "finished", 20)
+    after = team.fleet.generation
+    assert after is not None
+    assert (after.reason, after.crashes) == ("failed", 2)
+    progress = wait_until(lambda: (p := team.fleet.progress) and p.state != "running" and p)
+    assert (progress.state, progress.exit_code) == ("failed", 7)
+
+
+def test_it_is_finished_when_all_have_finished(team: Team) -> None:
+    nodes = started(team, 2, env={"TEAM_JOB_TOTAL": "60"})
+    wait_until(lambda: (g := team.fleet.generation) and g.state == "finished", 20)
+    after = team.fleet.generation
+    assert after is not None
+    assert after.reason == "finished"
+    progress = wait_until(lambda: (p := team.fleet.progress) and p.state == "finished" and p)
+    assert progress.step == 60
+    for node in nodes.values():
+        assert [said["code"] for said in node.logged("job-exit")] == [0]
+
+
+def test_with_the_ledger_away_nobody_is_declared_dead(team: Team) -> None:
+    nodes = started(team, 2, elastic={"min_nodes": 1})
+    first, second = (nodes[name] for name in team.together())
+    ledger = team.folder / "ledger"
+    ledger.rename(team.folder / "away")
+    ledger.write_text("no folder")
+    wait_until(lambda: all(node.logged("ledger-failing") for node in nodes.values()))
+    second.send(signal.SIGSTOP)
+    job = first.job_pid()
+    gone_at = time.monotonic()
+    wait_until(lambda: time.monotonic() > gone_at + 3 * LEASE_SECONDS, 10)
+    assert first.job_pid() == job
+    assert not [said for said in first.logged("generation-written") if said["reason"] == "lost"]
+    second.send(signal.SIGCONT)
+    ledger.unlink()
+    (team.folder / "away").rename(ledger)
+    wait_until(lambda: all(node.logged("ledger-back") for node in nodes.values()))
+    step = (team.fleet.progress and team.fleet.progress.step) or 0
+    wait_until(lambda: team.fleet.progress and (team.fleet.progress.step or 0) > step)
+    assert len(team.together()) == 2
+    assert first.job_pid() == job
+
+
+def test_a_frozen_node_is_left_out_and_ends_its_job_when_it_wakes(team: Team) -> None:
+    def running() -> tuple[int, int]:
+        generation = team.fleet.generation
+        return (generation.number, len(generation.members)) if generation and generation.state == "running" else (0, 0)
+
+    rules = {"min_nodes": 3}
+    nodes = {name: team.join(name, command="exec sleep 600", elastic=rules) for name in ("i-1", "i-2", "i-3")}
+    wait_until(lambda: running()[1] == 3 and all(node.job_pid() for node in nodes.values()), 20)
+    first = team.fleet.generation
+    assert first is not None
+    frozen = nodes[first.members[-1].node]
+    job = frozen.job_pid()
+    assert job
+    team.freeze(frozen)
+    wait_until(lambda: (g := team.fleet.generation) and g.number > first.number, 20)
+    left = team.fleet.generation
+    assert left is not None
+    assert (left.state, left.reason, len(left.members)) == ("forming", "lost", 2)  # fewer than the least: it waits
+    wait_until(lambda: not any(node.job_pid() for node in nodes.values() if node is not frozen))
+    assert alive(job)
+    frozen.send(signal.SIGCONT)
+    wait_until(lambda: not alive(job))
+    wait_until(lambda: running()[1] == 3 and running()[0] > left.number, 20)
+    assert frozen.logged("lease-lost")
+
+
+def test_on_demand_nodes_lead_and_too_few_wait(team: Team) -> None:
+    alone = team.join("i-1", elastic={"min_nodes": 2})
+    wait_until(lambda: (g := team.fleet.generation) and g.state == "forming")
+    report = wait_until(lambda: team.fleet.report("i-1"))
+    assert (report.generation, report.restarts, alone.job_pid()) == (None, 0, None)
+    team.join("i-2", on_demand=True, elastic={"min_nodes": 2})
+    assert wait_until(team.together, 20) == ["i-2", "i-1"]
+
+
+def test_who_is_asked_to_join_now_does_not_wait_for_a_checkpoint(team: Team) -> None:
+    rules = {"min_nodes": 1, "join": "now"}
+    started(team, 1, elastic=rules, env={"TEAM_JOB_SAVE_SECONDS": "3600"})
+    wait_until(lambda: team.fleet.progress and (team.fleet.progress.step or 0) > 5)
+    team.join("i-2", elastic=rules, env={"TEAM_JOB_SAVE_SECONDS": "3600"})
+    wait_until(lambda: len(team.together()) == 2, 20)
+    met = [run for run in team.runs() if run["event"] == "met"]
+    assert met[-1]["step"] > 5
