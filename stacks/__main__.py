@@ -29,6 +29,11 @@ def mapping(key: str) -> dict[str, Any] | None:
     return value
 
 
+def filled(key: str) -> Any:
+    """Return an object; an empty one counts as not set."""
+    return mapping(key) or None
+
+
 def string(key: str) -> str | None:
     """Return a string; an empty one counts as not set."""
     return config.get(key) or None
@@ -61,6 +66,7 @@ FLEET: dict[str, tuple[str, Callable[[str], Any]]] = {
     "allocation_strategy": ("allocationStrategy", string),
     "accept_narrow_pool": ("acceptNarrowPool", config.get_bool),
     "gang": ("gang", string),
+    "elastic": ("elastic", filled),
     "on_rebalance": ("onRebalance", string),
     "on_update": ("onUpdate", string),
     "on_destroy": ("onDestroy", string),

@@ -52,6 +52,7 @@ def test_the_components_and_their_required_inputs_are_stable(schema: dict[str, A
     }
     assert sorted(schema["types"]) == [
         "spotkeeper:index:AwsInstanceRequirementsArgs",
+        "spotkeeper:index:FleetElasticArgs",
         "spotkeeper:index:FleetTimingsArgs",
     ]
 

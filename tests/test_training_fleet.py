@@ -284,6 +284,16 @@ def test_the_agent_is_told_how_the_job_wants_to_be_told() -> None:
     assert not set(bare) & set(wishes)
 
 
+def test_an_elastic_fleets_agents_are_told_so() -> None:
+    declared = declare_fleet(gang="single_zone", elastic={"min_nodes": 2.0, "join": "now"})
+    (line,) = [line for line in user_data_of(declared).splitlines() if line.startswith('{"')]
+    told = json.loads(line)
+    assert told["elastic"] == {"min_nodes": 2, "processes_per_node": 1, "join": "now", "single_zone": True}
+    assert told["peer_port"] == 7610
+    (group,) = declared.all("SecurityGroup")
+    assert [rule["self"] for rule in group.inputs["ingress"]] == [True]  # agents and ranks, nobody else
+
+
 def requirements_of(requirements: dict[str, Any]) -> dict[str, Any]:
     declared = declare_fleet(instance_types=..., instance_requirements=requirements)
     overrides = declared.one("Group", "train-spot").inputs["mixedInstancesPolicy"]["launchTemplate"]["overrides"]

@@ -35,6 +35,26 @@ FLEET = {
     "policy": ({"policy": "always"}, "policy: was 'always', expected 'never' or 'mirror' or 'patient'"),
     "policy wait": ({"policy_wait_seconds": 0}, "policy_wait_seconds: was 0, expected seconds, more than 0"),
     "gang": ({"gang": "zone"}, "gang: was 'zone', expected 'none' or 'single_zone' or 'region'"),
+    "elastic alone": (
+        {"elastic": {}},
+        "gang: was 'none', expected 'single_zone' or 'region', because nodes of an elastic",
+    ),
+    "elastic minimum": (
+        {"gang": "region", "elastic": {"min_nodes": 5}},
+        "elastic.min_nodes: was 5, expected a whole number, from 1 to 4",
+    ),
+    "elastic processes": (
+        {"gang": "region", "elastic": {"processes_per_node": 0}},
+        "elastic.processes_per_node: was 0, expected a whole number, from 1 to 1024",
+    ),
+    "elastic join": (
+        {"gang": "region", "elastic": {"join": "never"}},
+        "elastic.join: was 'never', expected 'checkpoint' or 'now'",
+    ),
+    "elastic word": (
+        {"gang": "region", "elastic": {"max_nodes": 5}},
+        "elastic.max_nodes: was 5, expected one of join, min_nodes, processes_per_node",
+    ),
     "rebalance": (
         {"on_rebalance": "panic"},
         "on_rebalance: was 'panic', expected 'checkpoint' or 'replace' or 'ignore'",

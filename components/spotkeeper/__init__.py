@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spotkeeper.aws.pools import AwsInstanceRequirementsArgs
     from spotkeeper.aws.responder import AwsInterruptionResponder, AwsInterruptionResponderArgs
     from spotkeeper.aws.training_fleet import AwsTrainingFleet
-    from spotkeeper.fleet import FleetTimingsArgs
+    from spotkeeper.fleet import FleetElasticArgs, FleetTimingsArgs
 
 __all__ = [
     "AwsInstanceRequirementsArgs",
@@ -26,6 +26,7 @@ __all__ = [
     "AwsInterruptionResponderArgs",
     "AwsTrainingFleet",
     "AwsTrainingFleetArgs",
+    "FleetElasticArgs",
     "FleetTimingsArgs",
     "InputError",
 ]
@@ -36,6 +37,7 @@ _HOMES = {
     "AwsInterruptionResponderArgs": "spotkeeper.aws.responder",
     "AwsTrainingFleet": "spotkeeper.aws.training_fleet",
     "AwsTrainingFleetArgs": "spotkeeper.aws.fleet_args",
+    "FleetElasticArgs": "spotkeeper.fleet",
     "FleetTimingsArgs": "spotkeeper.fleet",
 }
 

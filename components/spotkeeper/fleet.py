@@ -10,6 +10,7 @@ from spotkeeper_ledger.documents import PolicySpec
 
 POLICIES = {"never": "", "mirror": "", "patient": ""}
 GANGS = {"none": "", "single_zone": "", "region": ""}
+JOINS = {"checkpoint": "", "now": ""}
 REBALANCES = {"checkpoint": "", "replace": "", "ignore": ""}
 UPDATES = {"next-run": "", "checkpoint-restart": ""}
 DESTROYS = {"checkpoint": "", "force": ""}
@@ -57,6 +58,30 @@ class FleetTimingsArgs(TypedDict):
     hang_seconds: NotRequired[float]
     """A job that has reported steps and then makes none for this time, and for five times its usual step, is taken for
     hanging and is started again, which counts as a crash. Default 600; 0 never does."""
+
+
+class FleetElasticArgs(TypedDict):
+    """That all nodes of a fleet run the job together, as many as there are."""
+
+    min_nodes: NotRequired[int]
+    """With fewer nodes the job waits, which costs no restart. Default 1, at most ``nodes``."""
+    processes_per_node: NotRequired[int]
+    """How many processes each node runs, such as its number of GPUs: the command finds it in ``PET_NPROC_PER_NODE``,
+    which ``torchrun`` reads. Default 1."""
+    join: NotRequired[str]
+    """When nodes that have come join the job: at its next ``checkpoint`` (default), or ``now``, after one that it is
+    told to save for them. Either way it stops after that and starts again on all nodes."""
+
+
+@dataclass(frozen=True)
+class FleetElastic:
+    """:class:`FleetElasticArgs` with every default filled in."""
+
+    min_nodes: int
+    processes_per_node: int
+    join: str
+    single_zone: bool
+    """Whether all nodes that run the job together are of one zone."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +137,7 @@ class FleetPlan:
     notice_command: str
     notice_command_confirms: bool
     timings: FleetTimings
+    elastic: FleetElastic | None = None
 
 
 def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
@@ -126,6 +152,7 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
     confirms = flag(args, "notice_command_confirms")
     if confirms and not notice_command:
         raise InputError("notice_command_confirms", True, "a notice_command, whose success it is about")
+    gang = choice(args, "gang", "none", GANGS)
     nodes = whole_number(args, "nodes", None, 1)
     base = whole_number(args, "on_demand_base", 0, 0, nodes)
     return FleetPlan(
@@ -134,7 +161,7 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
         maximum=whole_number(args, "on_demand_max", nodes, base, nodes),
         max_on_demand_hours=positive(args, "max_on_demand_hours"),
         policy=PolicySpec(choice(args, "policy", "mirror", POLICIES), seconds(args, "policy_wait_seconds", 600.0)),
-        gang=choice(args, "gang", "none", GANGS),
+        gang=gang,
         on_rebalance=choice(args, "on_rebalance", "checkpoint", REBALANCES),
         on_update=choice(args, "on_update", "next-run", UPDATES),
         on_destroy=choice(args, "on_destroy", "checkpoint", DESTROYS),
@@ -143,6 +170,24 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
         notice_command=notice_command,
         notice_command_confirms=confirms,
         timings=plan_timings(args.get("timings") or {}),
+        elastic=plan_elastic(args["elastic"], nodes, gang) if args.get("elastic") is not None else None,
+    )
+
+
+def plan_elastic(args: Mapping[str, Any], nodes: int, gang: str) -> FleetElastic:
+    """Check how nodes are to run the job together.
+
+    Raises:
+        InputError: an input is out of range or does not exist, or the nodes form no gang.
+    """
+    known_only(args, FleetElasticArgs.__annotations__, {}, "elastic.")
+    if gang == "none":
+        raise InputError("gang", gang, "'single_zone' or 'region', because nodes of an elastic fleet train together")
+    return FleetElastic(
+        min_nodes=whole_number(args, "min_nodes", 1, 1, nodes, path="elastic."),
+        processes_per_node=whole_number(args, "processes_per_node", 1, 1, 1024, path="elastic."),
+        join=choice(args, "join", "checkpoint", JOINS, path="elastic."),
+        single_zone=gang == "single_zone",
     )
 
 

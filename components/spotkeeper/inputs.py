@@ -37,13 +37,15 @@ def required(args: Mapping[str, Any], *names: str) -> None:
             raise InputError(name, None, "a value; this input is required")
 
 
-def whole_number(args: Mapping[str, Any], name: str, default: int | None, least: int, most: float = math.inf) -> int:
+def whole_number(
+    args: Mapping[str, Any], name: str, default: int | None, least: int, most: float = math.inf, *, path: str = ""
+) -> int:
     """Return ``args[name]`` as an int between ``least`` and ``most``, both included."""
     value = _given(args, name, default)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value != int(value) or not least <= value <= most:
         bounds = f"at least {least}" if most == math.inf else f"from {least} to {most:g}"
-        raise InputError(name, value, f"a whole number, {bounds}")
+        raise InputError(path + name, value, f"a whole number, {bounds}")
     return int(value)
 
 
@@ -67,7 +69,7 @@ def positive(args: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def choice(args: Mapping[str, Any], name: str, default: str, choices: Mapping[str, str]) -> str:
+def choice(args: Mapping[str, Any], name: str, default: str, choices: Mapping[str, str], *, path: str = "") -> str:
     """Return ``args[name]`` if it is one of ``choices``.
 
     ``choices`` maps each name to ``""`` if it may be used, else to the reason why it may not.
@@ -78,7 +80,7 @@ def choice(args: Mapping[str, Any], name: str, default: str, choices: Mapping[st
         return str(value)
     expected = " or ".join(repr(name) for name in allowed)
     reason = choices.get(value, "") if isinstance(value, str) else ""
-    raise InputError(name, value, f"{expected} ({reason})" if reason else expected)
+    raise InputError(path + name, value, f"{expected} ({reason})" if reason else expected)
 
 
 def flag(args: Mapping[str, Any], name: str) -> bool:

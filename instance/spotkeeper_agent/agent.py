@@ -9,19 +9,19 @@ import contextlib
 import queue
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 from spotkeeper_agent.config import AgentConfig
 from spotkeeper_agent.exits import Exit
 from spotkeeper_agent.hook import HookWatch, LifecycleHook
-from spotkeeper_agent.keeper import Ended, Keeper, Lost, Taken
+from spotkeeper_agent.keeper import Ended, Holder, Lost, Taken
 from spotkeeper_agent.lease import ENDING, FINISHED
 from spotkeeper_agent.logs import log
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.notices import Book, Moment, Notice, Word
 from spotkeeper_agent.reporter import Reporter
 from spotkeeper_agent.runner import JobExited, Runner
-from spotkeeper_ledger import DRAIN, INTERRUPTION, SCALE_IN, FleetSpec, Progress, run_dir
+from spotkeeper_ledger import DRAIN, INTERRUPTION, SCALE_IN, FleetSpec, Generation, Progress, run_dir
 from spotkeeper_ledger.run_dir import Confirmation, LocalNotice
 
 SHUTDOWN_SECONDS = 30.0
@@ -76,7 +76,7 @@ class Agent:
         node: Node,
         inbox: queue.SimpleQueue[Event],
         *,
-        keeper: Keeper,
+        keeper: Holder,
         runner: Runner,
         reporter: Reporter,
         hook_watch: HookWatch,
@@ -93,6 +93,8 @@ class Agent:
         """Whether the job had to be stopped before it confirmed anything."""
         self._progress: Optional[Progress] = None
         """Of the generation that this node holds, or has just ended."""
+        self._is_first = False
+        """Whether rank 0 of that generation runs here."""
         self._holds = False
         self._ending = False
         self._over = False
@@ -121,7 +123,7 @@ class Agent:
         elif isinstance(event, SpecSeen):
             self._hook = self._open_hook(event.spec)
         elif isinstance(event, Taken):
-            self._take(event.generation.number)
+            self._take(event.generation)
         elif isinstance(event, (Lost, Ended)):
             self._let_go(event)
         elif isinstance(event, JobExited):
@@ -135,7 +137,7 @@ class Agent:
     def turn(self, now: Moment) -> None:
         """Do what the present asks for."""
         self._expire(now)
-        notice = self._book.notice
+        notice = self._notice
         self._runner.turn(notice, now)
         if notice is not None:
             self._confirm(notice, now)
@@ -143,7 +145,7 @@ class Agent:
             self._leave(notice, now)
         else:
             self._runner.start_again(now)
-        self._keeper.allow(self._may_seek())
+        self._consult()
         self._tell()
         if notice is not None and notice.leaving and self._in_hook and self._hook is not None:
             gone = not self._holds and self._runner.idle
@@ -183,8 +185,16 @@ class Agent:
         free = not (self._holds or self._runner.running or self._over)
         return self._hook is not None and free and not leaving
 
+    def _consult(self) -> None:
+        self._keeper.allow(self._may_seek())
+
+    @property
+    def _notice(self) -> Optional[Notice]:
+        """What the job has to know: the notice of this node."""
+        return self._book.notice
+
     def _is_pressed(self) -> bool:
-        notice = self._book.notice
+        notice = self._notice
         return notice is not None and (self._confirmed is None or (notice.leaving and self._runner.running))
 
     def _is_done(self) -> bool:
@@ -195,29 +205,37 @@ class Agent:
 
     def _hear(self, word: Word, now: Moment) -> None:
         self._in_hook = self._in_hook or word.in_hook
-        before = self._book.notice
+        told, before = self._notice, self._book.notice
         self._book = self._book.hear(word, now)
         notice = self._book.notice
         if notice is None or notice is before:
             return
-        if before is None or before.notice_id != notice.notice_id:
-            self._confirmed, self._cut_short = None, False
-            run_dir.remove(self._folder, Confirmation)
         log("notice", kind=notice.kind, source=word.source, deadline=_wall(notice.deadline), drill=notice.drill or None)
         if word.source != "shutdown":  # an agent that is restarted is no node that goes: nothing is to be bought for it
             self._reporter.notice(notice)
-        run_dir.write(self._folder, notice.as_file(self._node.boot_id))
-        if before is None or before.notice_id != notice.notice_id:
-            self._runner.tell(notice)
+        self._announce(told)
 
     def _expire(self, now: Moment) -> None:
-        before = self._book
+        told, before = self._notice, self._book
         self._book = before.expire(now)
         if self._book is not before and before.notice is not None:
             log("notice-over", kind=before.notice.kind, drill=before.notice.drill or None)
-            self._confirmed, self._cut_short = None, False
+            self._announce(told)
+
+    def _announce(self, told: Optional[Notice]) -> None:
+        """Let the job know what stands now, where that is not what it has been told."""
+        notice = self._notice
+        if notice is told:
+            return
+        if notice is None:
             run_dir.remove(self._folder, LocalNotice)
+        if notice is None or told is None or told.notice_id != notice.notice_id:
+            self._confirmed, self._cut_short = None, False
             run_dir.remove(self._folder, Confirmation)
+        if notice is not None:
+            run_dir.write(self._folder, notice.as_file(self._node.boot_id))
+            if told is None or told.notice_id != notice.notice_id:
+                self._runner.tell(notice)
 
     def _confirm(self, notice: Notice, now: Moment) -> None:
         if self._confirmed is not None:
@@ -239,13 +257,19 @@ class Agent:
         if self._holds and self._runner.idle:
             self._end(ENDING, "notice")
 
-    def _take(self, number: int) -> None:
+    def _take(self, generation: Generation) -> None:
+        number = generation.number
         log("lease-taken", generation=number)
         self._holds, self._ending = True, False
+        self._is_first = generation.members[0].node == self._node.name
         self._progress = self._reporter.blank_progress(number)
         self._report = replace(self._report, exit_code=None, exit_reason="")
-        if self._book.notice is None or not self._book.notice.leaving:
-            self._runner.start(number)
+        if self._notice is None or not self._notice.leaving:
+            self._runner.start(number, self._place(generation))
+
+    def _place(self, _generation: Generation) -> Mapping[str, str]:
+        """What the job is told about its generation, its number apart."""
+        return {}
 
     def _let_go(self, event: Union[Lost, Ended]) -> None:
         lost = isinstance(event, Lost)
@@ -256,7 +280,7 @@ class Agent:
         self._holds, self._ending = False, False
 
     def _judge(self, event: JobExited) -> None:
-        leaving = self._book.notice is not None and self._book.notice.leaving
+        leaving = self._notice is not None and self._notice.leaving
         judged = self._runner.judge_exit(event.code, leaving=leaving)
         self._report = replace(self._report, exit_code=event.code, exit_reason=judged.value)
         if judged in (Exit.FINISHED, Exit.FAILED):
@@ -289,7 +313,8 @@ class Agent:
         self._reporter.output(self._runner.last_words, self._report)
         if self._hook is not None:
             self._reporter.report(self._report)
-        if self._progress is not None and self._holds != self._over:  # the end is told only once the generation says so
+        # The end is told only once the generation says so.
+        if self._progress is not None and self._is_first and self._holds != self._over:
             self._reporter.progress(self._progress, self._runner.account)
 
 

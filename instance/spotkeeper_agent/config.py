@@ -18,6 +18,24 @@ class BadConfig(ValueError):
     """The configuration cannot be used; the message names the key, what it was and what is expected."""
 
 
+JOINS = ("checkpoint", "now")
+
+
+@dataclass(frozen=True)
+class Elastic:
+    """That all nodes of the fleet run the command together, as many as there are."""
+
+    min_nodes: int = 1
+    """With fewer the command does not run."""
+    processes_per_node: int = 1
+    """Told to the command as ``PET_NPROC_PER_NODE``."""
+    join: str = "checkpoint"
+    """When the command is stopped and started again for nodes that have come: after its next ``checkpoint``, or
+    ``now``, after one that it is told to save."""
+    single_zone: bool = False
+    """Whether only nodes of one zone run it together."""
+
+
 @dataclass(frozen=True)
 class AgentConfig:
     """``agent.json``. Durations are seconds."""
@@ -75,6 +93,10 @@ class AgentConfig:
     that nobody watches."""
     max_restarts: int = 3
     """How many crashes of the command are answered with a restart on this node; notices do not count."""
+    elastic: Optional[Elastic] = None
+    """Without it one node runs the command, and the others wait to take over."""
+    peer_port: int = 0
+    """Elastic fleets: TCP port on which agents talk to each other; 0 for any that is free."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys that this version does not know; they change nothing."""
 
@@ -131,6 +153,19 @@ def _wrong_number(config: AgentConfig) -> Optional[str]:
             return f"{name}: was {value:g}, expected {'at least' if may_be_none else 'more than'} 0"
     if config.max_restarts < 0:
         return f"max_restarts: was {config.max_restarts}, expected at least 0"
+    return _elastic_problem(config) if config.elastic else None
+
+
+def _elastic_problem(config: AgentConfig) -> Optional[str]:
+    elastic = config.elastic or Elastic()
+    if not 0 <= config.peer_port <= 65535:
+        return f"peer_port: was {config.peer_port}, expected 0 to 65535"
+    for name in ("min_nodes", "processes_per_node"):
+        value = getattr(elastic, name)
+        if value < 1:
+            return f"elastic.{name}: was {value}, expected at least 1"
+    if elastic.join not in JOINS:
+        return f"elastic.join: was {elastic.join!r}, expected one of {', '.join(JOINS)}"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple, Union
+from typing import Callable, Optional, Protocol, Tuple, Union
 
 from spotkeeper_agent.lease import Lease
 from spotkeeper_agent.logs import log
@@ -38,6 +38,16 @@ class Ended:
 
 
 Outcome = Union[Taken, Lost, Ended]
+
+
+class Holder(Protocol):
+    """What takes, keeps and ends a node's part in the job."""
+
+    def allow(self, allowed: bool) -> None:
+        """Say whether this node may take part."""
+
+    def end(self, state: str, reason: str) -> None:
+        """End this node's part."""
 
 
 class Keeper(threading.Thread):

@@ -22,7 +22,7 @@ class Node:
 
     def as_member(self) -> Member:
         """This node as the one member of a generation."""
-        return Member(node=self.name, boot_id=self.boot_id, address=self.address, on_demand=self.on_demand)
+        return Member(self.name, self.boot_id, self.address, on_demand=self.on_demand, zone=self.zone)
 
 
 def identify(metadata: InstanceMetadata) -> Node:

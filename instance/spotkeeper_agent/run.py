@@ -9,23 +9,25 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import IO, Callable, List, Optional, Tuple, TypeVar
+from typing import IO, Any, Callable, List, Optional, Tuple, TypedDict, TypeVar, Union
 
 from spotkeeper_agent.agent import Agent, Event, Shutdown, SpecSeen
 from spotkeeper_agent.clouds import identity, notice_sources
-from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.config import AgentConfig, Elastic
 from spotkeeper_agent.desk import Desk
 from spotkeeper_agent.hook import HookName, HookWatch, LifecycleHook
 from spotkeeper_agent.job import kill_leftover
 from spotkeeper_agent.keeper import Keeper
 from spotkeeper_agent.lease import Lease
 from spotkeeper_agent.logs import log
+from spotkeeper_agent.member import MemberAgent
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.outbox import Outbox
 from spotkeeper_agent.reporter import Reporter
 from spotkeeper_agent.runner import Runner
 from spotkeeper_agent.server import Server
 from spotkeeper_agent.sources import NoticeSource, Poller, Signals
+from spotkeeper_agent.team import Team
 from spotkeeper_ledger import (
     Board,
     BoardError,
@@ -43,10 +45,21 @@ from spotkeeper_ledger.run_dir import Confirmation, LocalNotice
 
 LOCK_FILE = "agent.lock"
 RETRY_SECONDS = 1.0
+FAREWELL_SECONDS = 1.0
+"""How long the other members may take to hear that this one goes."""
 FLUSH_SECONDS = 5.0
 """How long reports that have not arrived may hold up an agent that is told to stop."""
 
 Found = TypeVar("Found")
+
+
+class _Parts(TypedDict):
+    """What every agent is made of."""
+
+    runner: Runner
+    reporter: Reporter
+    hook_watch: HookWatch
+    open_hook: Callable[[FleetSpec], LifecycleHook]
 
 
 class AlreadyRuns(Exception):
@@ -78,6 +91,33 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     log("boot", node=node.name, zone=node.zone, on_demand=node.on_demand, unknown_keys=sorted(config.extra) or None)
     board = open_board(config.ledger, region=config.region, most_bytes=MAX_DOCUMENT_BYTES)
     outbox = Outbox()
+    parts: _Parts = {
+        "runner": Runner(config, node.name, inbox.put),
+        "reporter": Reporter(config, node, board, outbox),
+        "hook_watch": HookWatch(outbox, config.hook_seconds / 3),
+        "open_hook": functools.partial(_open_hook, config, node),
+    }
+    keeper: Union[Keeper, Team]
+    if config.elastic is None:
+        keeper = _keeper(config, node, board, inbox)
+        agent = Agent(config, node, inbox, keeper=keeper, **parts)
+    else:
+        keeper = _team(config, config.elastic, node, board, inbox)
+        agent = MemberAgent(config, node, inbox, team=keeper, **parts)
+    threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
+    desk = Desk(config, node, inbox.put, agent.status, parts["runner"].last_words)
+    threads += [outbox, keeper, Server(Path(config.run_dir), desk.answer)]
+    threads.append(threading.Thread(target=_await_spec, args=(config, board, inbox.put), name="spec", daemon=True))
+    for thread in threads:
+        thread.start()
+    agent.run()
+    if isinstance(keeper, Team):
+        keeper.farewell(FAREWELL_SECONDS)
+    if not outbox.flush(FLUSH_SECONDS):
+        log("unsent", after_seconds=FLUSH_SECONDS)
+
+
+def _keeper(config: AgentConfig, node: Node, board: Board, inbox: queue.SimpleQueue[Any]) -> Keeper:
     lease = Lease(
         board,
         config.fleet,
@@ -86,27 +126,24 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         config.lease_seconds,
         floor=functools.partial(checkpoint_generation, config),
     )
-    keeper = Keeper(lease, inbox.put, seek_seconds=config.signal_poll_seconds, beat_seconds=config.lease_seconds / 3)
-    runner = Runner(config, node.name, inbox.put)
-    agent = Agent(
-        config,
-        node,
-        inbox,
-        keeper=keeper,
-        runner=runner,
-        reporter=Reporter(config, node, board, outbox),
-        hook_watch=HookWatch(outbox, config.hook_seconds / 3),
-        open_hook=functools.partial(_open_hook, config, node),
+    return Keeper(lease, inbox.put, seek_seconds=config.signal_poll_seconds, beat_seconds=config.lease_seconds / 3)
+
+
+def _team(config: AgentConfig, elastic: Elastic, node: Node, board: Board, inbox: queue.SimpleQueue[Any]) -> Team:
+    return Team(
+        board,
+        config.fleet,
+        config.incarnation,
+        node.as_member(),
+        elastic,
+        lease_seconds=config.lease_seconds,
+        notice_seconds=config.notice_seconds,
+        max_restarts=config.max_restarts,
+        tell=inbox.put,
+        floor=functools.partial(checkpoint_generation, config),
+        peer_port=config.peer_port,
+        boot_clock=run_dir.boot_time,
     )
-    threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
-    desk = Desk(config, node, inbox.put, agent.status, runner.last_words)
-    threads += [outbox, keeper, Server(Path(config.run_dir), desk.answer)]
-    threads.append(threading.Thread(target=_await_spec, args=(config, board, inbox.put), name="spec", daemon=True))
-    for thread in threads:
-        thread.start()
-    agent.run()
-    if not outbox.flush(FLUSH_SECONDS):
-        log("unsent", after_seconds=FLUSH_SECONDS)
 
 
 def checkpoint_generation(config: AgentConfig) -> int:

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Mapping, Optional
 
 from spotkeeper_agent import goodput
 from spotkeeper_agent.config import AgentConfig
@@ -54,6 +54,7 @@ class Runner:
         self._folder = Path(config.run_dir)
         self._job: Optional[Job] = None
         self._number = 0
+        self._place: Mapping[str, str] = {}
         self._starts = 0
         self._restart_at: Optional[float] = None
         self._confirmed_at: Optional[float] = None
@@ -84,8 +85,9 @@ class Runner:
         """Process id of the running command."""
         return self._job.pid if self._job else None
 
-    def start(self, number: int) -> None:
-        """Start the command for generation ``number``."""
+    def start(self, number: int, place: Optional[Mapping[str, str]] = None) -> None:
+        """Start the command for generation ``number``; ``place`` is told to it on top, at later starts too."""
+        self._place = self._place if place is None else place
         if self._account is None or number != self._number:
             self._account, self._accounted_at = Account(time.time()), boot_time()
         self._number, self._restart_at, self._confirmed_at = number, None, None
@@ -240,6 +242,7 @@ class Runner:
             run_dir.RUN_ID: self._config.incarnation,
             run_dir.ATTEMPT: str(self._starts),
             run_dir.SAVE_GAP_SECONDS: f"{self._config.save_gap_seconds:g}",
+            **self._place,
         }
         env.setdefault("AWS_REGION", self._config.region)
         return env

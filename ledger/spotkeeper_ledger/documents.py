@@ -254,6 +254,9 @@ class Member(Fact):
     address: str
     processes: int = 1
     on_demand: bool = False
+    port: int = 0
+    """Where its agent listens for those of other members; 0 where the job runs on one node."""
+    zone: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -276,7 +279,9 @@ class Generation(Fact):
     stop_step: Optional[int] = None
     reason: str = ""
     """Why the generation ended: ``notice``, ``crash``, ``lost`` (its members fell silent), ``finished`` or
-    ``failed``."""
+    ``failed``. Of a generation of several nodes: why it was formed, which may also be ``join``, until it is over."""
+    crashes: int = 0
+    """How many generations up to here have ended in a crash of the command; counted where several nodes run it."""
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 

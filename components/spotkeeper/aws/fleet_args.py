@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from spotkeeper.aws.pools import ONE_UNIT, AwsInstanceRequirementsArgs
-from spotkeeper.fleet import FleetTimingsArgs
+from spotkeeper.fleet import FleetElasticArgs, FleetTimingsArgs
 
 REASONS = dict.fromkeys(("weights", "weighted_capacity", "instance_weights", "capacity_weights"), ONE_UNIT)
 """Inputs that one may look for and that do not exist, with the reason."""
@@ -24,8 +24,9 @@ class AwsTrainingFleetArgs(TypedDict):
     """Id of the machine image (AMI): Linux with systemd, bash and Python 3.9 or later, and the SSM agent for the second
     path of signals."""
     command: pulumi.Input[str]
-    """The training command, run by ``/bin/sh -c`` as root on one node at a time (the others are spares until then). It
-    exits with 0 when the training is finished. It is kept in the launch template: no secrets in it."""
+    """The training command, run by ``/bin/sh -c`` as root on one node at a time (the others are spares until then), or
+    on all of an ``elastic`` fleet, such as ``torchrun train.py``. It exits with 0 when the training is finished. It is
+    kept in the launch template: no secrets in it."""
     checkpoint_uri: pulumi.Input[str]
     """Where the job keeps its checkpoints: ``s3://bucket/prefix``. Nodes may read, write and delete what lies below it.
     A bucket of another account has to allow the fleet's ``role_arn`` ``s3:GetObject``, ``s3:PutObject``,
@@ -48,6 +49,11 @@ class AwsTrainingFleetArgs(TypedDict):
     gang: NotRequired[str]
     """``none`` (default: nodes do not talk to each other), ``region``, or ``single_zone``: the nodes that run the job
     together are of one zone. Nodes of a gang need the same accelerator."""
+
+    elastic: NotRequired[FleetElasticArgs]
+    """Run the command on all nodes together, on as many as there are: when nodes go or come, it saves, stops, and
+    starts again on those that are there then, with ``torchrun``'s environment (``PET_NNODES`` and the like) set for
+    each. Needs a ``gang``. Default: one node runs the command, the others wait to take over."""
 
     on_demand_base: NotRequired[int]
     """How many of the nodes are always on-demand. Default 0."""
@@ -77,8 +83,8 @@ class AwsTrainingFleetArgs(TypedDict):
     workload: NotRequired[str]
     """``training``, which is also the default. ``serving`` is refused."""
     max_restarts: NotRequired[int]
-    """How many crashes of the command are answered with a restart on the same node; interruptions do not count.
-    Default 3."""
+    """How many crashes of the command are answered with a restart on the same node, or, in an ``elastic`` fleet, on all
+    nodes; interruptions do not count. Default 3."""
     notice_signal: NotRequired[str]
     """How a job that does not look at the agent's notice is told that its node will go: ``USR1``, ``USR2``, ``HUP``,
     ``INT`` or ``TERM``, sent to those of its processes that catch it, or ``none`` (default). After it, exit code 0

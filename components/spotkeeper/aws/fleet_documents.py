@@ -1,6 +1,7 @@
 """What a fleet tells the other parts: ``spec.json`` for the responder, ``agent.json`` for the nodes."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pulumi
@@ -11,6 +12,9 @@ from spotkeeper.fleet import FleetPlan
 from spotkeeper_ledger import keys
 from spotkeeper_ledger.codec import dump
 from spotkeeper_ledger.documents import FleetSpec
+
+PEER_PORT = 7610
+"""Where the agents of an elastic fleet listen for each other."""
 
 
 def fleet_spec(
@@ -62,7 +66,9 @@ def agent_config(
 ) -> Mapping[str, Any]:
     """Return what becomes ``agent.json`` on every node. Its ``run_dir`` is put below ``SPOTKEEPER_ROOT`` there."""
     timings = plan.timings
+    elastic = {"elastic": asdict(plan.elastic), "peer_port": PEER_PORT} if plan.elastic else {}
     return {
+        **elastic,
         "fleet": fleet,
         "incarnation": incarnation,
         "cloud": "aws",
