@@ -39,9 +39,8 @@ class Watch:
         latest = self.store.latest()
         if latest is None:
             return None
-        restored = self.saver.load(latest) if self.store.world_size == 1 else self.store.load(latest)
-        if restored is not None:
-            _log.info("goes on after step %d", restored.step)
+        restored = self.store.load(latest)
+        _log.info("goes on after step %d", restored.step)
         return restored
 
     def own(self, restored: Restored) -> Mapping[str, Loaded]:
