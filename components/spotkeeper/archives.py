@@ -69,6 +69,7 @@ AGENT_FILES = (
     "tail.py",
     "team.py",
     "team_words.py",
+    "voice.py",
     "watchdog.py",
 )
 RESPONDER_FILES = (

@@ -13,7 +13,7 @@ from typing import IO, Any, Callable, List, Optional, Tuple, TypedDict, TypeVar,
 
 from spotkeeper_agent.agent import Agent, Event, Shutdown, SpecSeen
 from spotkeeper_agent.clouds import identity, notice_sources
-from spotkeeper_agent.config import AgentConfig, Elastic
+from spotkeeper_agent.config import AgentConfig
 from spotkeeper_agent.desk import Desk
 from spotkeeper_agent.hook import HookName, HookWatch, LifecycleHook
 from spotkeeper_agent.job import kill_leftover
@@ -102,7 +102,7 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         keeper = _keeper(config, node, board, inbox)
         agent = Agent(config, node, inbox, keeper=keeper, **parts)
     else:
-        keeper = _team(config, config.elastic, node, board, inbox)
+        keeper = _team(config, node, board, inbox)
         agent = MemberAgent(config, node, inbox, team=keeper, **parts)
     threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
     desk = Desk(config, node, inbox.put, agent.status, parts["runner"].last_words)
@@ -129,21 +129,9 @@ def _keeper(config: AgentConfig, node: Node, board: Board, inbox: queue.SimpleQu
     return Keeper(lease, inbox.put, seek_seconds=config.signal_poll_seconds, beat_seconds=config.lease_seconds / 3)
 
 
-def _team(config: AgentConfig, elastic: Elastic, node: Node, board: Board, inbox: queue.SimpleQueue[Any]) -> Team:
-    return Team(
-        board,
-        config.fleet,
-        config.incarnation,
-        node.as_member(),
-        elastic,
-        lease_seconds=config.lease_seconds,
-        notice_seconds=config.notice_seconds,
-        max_restarts=config.max_restarts,
-        tell=inbox.put,
-        floor=functools.partial(checkpoint_generation, config),
-        peer_port=config.peer_port,
-        boot_clock=run_dir.boot_time,
-    )
+def _team(config: AgentConfig, node: Node, board: Board, inbox: queue.SimpleQueue[Any]) -> Team:
+    floor = functools.partial(checkpoint_generation, config)
+    return Team(config, board, node.as_member(), inbox.put, floor=floor)
 
 
 def checkpoint_generation(config: AgentConfig) -> int:
