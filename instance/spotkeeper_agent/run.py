@@ -14,6 +14,7 @@ from typing import IO, Callable, List, Optional, Tuple, TypeVar
 from spotkeeper_agent.agent import Agent, Event, Shutdown, SpecSeen
 from spotkeeper_agent.clouds import identity, notice_sources
 from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.council import Council, LocalRanks
 from spotkeeper_agent.desk import Desk
 from spotkeeper_agent.hook import HookName, HookWatch, LifecycleHook
 from spotkeeper_agent.job import kill_leftover
@@ -87,7 +88,8 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         floor=functools.partial(checkpoint_generation, config),
     )
     keeper = Keeper(lease, inbox.put, seek_seconds=config.signal_poll_seconds, beat_seconds=config.lease_seconds / 3)
-    runner = Runner(config, node.name, inbox.put)
+    council = Council(LocalRanks(Path(config.run_dir)))
+    runner = Runner(config, node.name, inbox.put, council)
     agent = Agent(
         config,
         node,
@@ -100,7 +102,7 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     )
     threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
     desk = Desk(config, node, inbox.put, agent.status, runner.last_words)
-    threads += [outbox, keeper, Server(Path(config.run_dir), desk.answer)]
+    threads += [outbox, keeper, council, Server(Path(config.run_dir), desk.answer)]
     threads.append(threading.Thread(target=_await_spec, args=(config, board, inbox.put), name="spec", daemon=True))
     for thread in threads:
         thread.start()
