@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,3 +225,27 @@ def test_who_is_asked_to_join_now_does_not_wait_for_a_checkpoint(team: Team) -> 
     wait_until(lambda: len(team.together()) == 2, 20)
     met = [run for run in team.runs() if run["event"] == "met"]
     assert met[-1]["step"] > 5
+
+
+def test_ranks_on_several_nodes_save_at_the_same_step_whoever_hears_the_notice(team: Team) -> None:
+    command = f"exec {sys.executable} {Path(__file__).with_name('team_ranks_job.py')}"
+    nodes = started(team, 3, command=command, elastic={"min_nodes": 1})
+    wait_until(lambda: team.fleet.progress and (team.fleet.progress.published_step or 0) > 0)
+    leaver, master = team.together()[-1], team.together()[0]
+    before = team.fleet.generation
+    assert before is not None
+    nodes[leaver].interrupt(8)
+    wait_until(lambda: len(team.together()) == 2, 20)
+    stopped = [run for run in team.runs() if run["event"] == "stopped" and run["generation"] == before.number]
+    assert {run["node"] for run in stopped} == set(nodes)
+    (step,) = {run["step"] for run in stopped}
+    generation = team.fleet.generation
+    assert generation is not None
+    met = [run for run in team.runs() if run["event"] == "met" and run["generation"] == generation.number]
+    assert {run["step"] for run in met} == {step}
+    wait_until(lambda: (r := team.fleet.report(leaver)) and r.confirmed_step == step)
+    nodes[master].interrupt(8)  # and now the one that decides
+    wait_until(lambda: len(team.together()) == 1, 20)
+    later = [run for run in team.runs() if run["event"] == "stopped" and run["generation"] == generation.number]
+    assert len({run["step"] for run in later}) == 1
+    assert len(later) == 2
