@@ -14,6 +14,7 @@ from typing import IO, Any, Callable, List, Optional, Tuple, TypedDict, TypeVar,
 from spotkeeper_agent.agent import Agent, Event, Shutdown, SpecSeen
 from spotkeeper_agent.clouds import identity, notice_sources
 from spotkeeper_agent.config import AgentConfig, Elastic
+from spotkeeper_agent.council import Council, LocalRanks
 from spotkeeper_agent.desk import Desk
 from spotkeeper_agent.hook import HookName, HookWatch, LifecycleHook
 from spotkeeper_agent.job import kill_leftover
@@ -91,8 +92,9 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     log("boot", node=node.name, zone=node.zone, on_demand=node.on_demand, unknown_keys=sorted(config.extra) or None)
     board = open_board(config.ledger, region=config.region, most_bytes=MAX_DOCUMENT_BYTES)
     outbox = Outbox()
+    council = Council(LocalRanks(Path(config.run_dir)))
     parts: _Parts = {
-        "runner": Runner(config, node.name, inbox.put),
+        "runner": Runner(config, node.name, inbox.put, council),
         "reporter": Reporter(config, node, board, outbox),
         "hook_watch": HookWatch(outbox, config.hook_seconds / 3),
         "open_hook": functools.partial(_open_hook, config, node),
@@ -106,7 +108,7 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         agent = MemberAgent(config, node, inbox, team=keeper, **parts)
     threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
     desk = Desk(config, node, inbox.put, agent.status, parts["runner"].last_words)
-    threads += [outbox, keeper, Server(Path(config.run_dir), desk.answer)]
+    threads += [outbox, keeper, council, Server(Path(config.run_dir), desk.answer)]
     threads.append(threading.Thread(target=_await_spec, args=(config, board, inbox.put), name="spec", daemon=True))
     for thread in threads:
         thread.start()
