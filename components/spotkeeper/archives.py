@@ -70,6 +70,7 @@ AGENT_FILES = (
     "sources.py",
     "tail.py",
     "team.py",
+    "team_ranks.py",
     "team_words.py",
     "watchdog.py",
 )

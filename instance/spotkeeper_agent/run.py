@@ -29,6 +29,7 @@ from spotkeeper_agent.runner import Runner
 from spotkeeper_agent.server import Server
 from spotkeeper_agent.sources import NoticeSource, Poller, Signals
 from spotkeeper_agent.team import Team
+from spotkeeper_agent.team_ranks import LEAD_SECONDS, TeamRanks
 from spotkeeper_ledger import (
     Board,
     BoardError,
@@ -92,7 +93,9 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     log("boot", node=node.name, zone=node.zone, on_demand=node.on_demand, unknown_keys=sorted(config.extra) or None)
     board = open_board(config.ledger, region=config.region, most_bytes=MAX_DOCUMENT_BYTES)
     outbox = Outbox()
-    council = Council(LocalRanks(Path(config.run_dir)))
+    local = LocalRanks(Path(config.run_dir))
+    team = _team(config, config.elastic, node, board, inbox) if config.elastic is not None else None
+    council = Council(TeamRanks(local, team), lead_seconds=LEAD_SECONDS) if team is not None else Council(local)
     parts: _Parts = {
         "runner": Runner(config, node.name, inbox.put, council),
         "reporter": Reporter(config, node, board, outbox),
@@ -100,12 +103,12 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         "open_hook": functools.partial(_open_hook, config, node),
     }
     keeper: Union[Keeper, Team]
-    if config.elastic is None:
+    if team is None:
         keeper = _keeper(config, node, board, inbox)
         agent = Agent(config, node, inbox, keeper=keeper, **parts)
     else:
-        keeper = _team(config, config.elastic, node, board, inbox)
-        agent = MemberAgent(config, node, inbox, team=keeper, **parts)
+        keeper = team
+        agent = MemberAgent(config, node, inbox, team=team, **parts)
     threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
     desk = Desk(config, node, inbox.put, agent.status, parts["runner"].last_words)
     threads += [outbox, keeper, council, Server(Path(config.run_dir), desk.answer)]
@@ -113,8 +116,8 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     for thread in threads:
         thread.start()
     agent.run()
-    if isinstance(keeper, Team):
-        keeper.farewell(FAREWELL_SECONDS)
+    if team is not None:
+        team.farewell(FAREWELL_SECONDS)
     if not outbox.flush(FLUSH_SECONDS):
         log("unsent", after_seconds=FLUSH_SECONDS)
 

@@ -139,6 +139,12 @@ class Team(threading.Thread):
         others = {member.node for member in held.members} - {self._member.node} if held else set()
         return {node: each.state.documents for node, each in self._peers.table.all().items() if node in others}
 
+    def first(self) -> Optional[str]:
+        """Return the node of the present generation's first member, ``None`` if that is this one or there is none."""
+        held = self._held
+        node = held.members[0].node if held else self._member.node
+        return None if node == self._member.node else node
+
     # Called by any thread.
 
     def state(self) -> PeerState:
