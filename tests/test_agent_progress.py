@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent_support import FLEET, INCARNATION, Fleet
-from spotkeeper_agent.progress import with_local, write_progress
-from spotkeeper_ledger import ANY, Progress, keys
+from spotkeeper_agent.goodput import Account
+from spotkeeper_agent.progress import ProgressWriter, with_local, write_progress
+from spotkeeper_ledger import ANY, Progress, keys, open_board
 from spotkeeper_ledger.run_dir import LocalProgress
 
 PROGRESS = Progress(FLEET, INCARNATION, 3, "i-1", 100.0)
@@ -58,3 +59,24 @@ def test_writers_at_once_end_with_the_latest_generation(tmp_path: Path) -> None:
         thread.join()
     assert fleet.progress is not None
     assert fleet.progress.generation == 9
+
+
+def test_each_generation_goes_on_with_the_account_of_the_one_before_it(tmp_path: Path) -> None:
+    board = open_board(f"file://{tmp_path}")
+
+    def said(generation: int, at: float, step: int) -> Progress:
+        return Progress("f", "inc", generation, "i-1", at, step=step)
+
+    first = ProgressWriter(board)
+    assert first.write(said(1, 60.0, 10), Account(0.0, working=50.0, restart=10.0, first=0, high=10))
+    second, account = ProgressWriter(board), Account(65.0, working=10.0, first=8, high=12)
+    for _ in range(2):  # its own word is not the one before it
+        assert second.write(said(2, 75.0, 12), account)
+    assert second.written is not None
+    assert (second.written.useful_seconds, second.written.recomputed_seconds) == (55.0, 5.0)
+    assert (second.written.waiting_seconds, second.written.restart_seconds) == (5.0, 10.0)
+    assert not first.write(said(1, 80.0, 11), Account(0.0)), "fenced"
+    other = ProgressWriter(board)
+    assert other.write(replace(said(3, 90.0, 1), incarnation="another"), Account(85.0, working=5.0, first=0, high=1))
+    assert other.written is not None
+    assert other.written.waiting_seconds == 0.0, "the account of another incarnation is not continued"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from agent_support import Fleet, a_node, write_config
+from agent_support import FLEET, PREFIX, Fleet, a_node, write_config
 from spotkeeper_agent.config import load_config
+from spotkeeper_agent.goodput import Account
 from spotkeeper_agent.notices import Moment, Notice
 from spotkeeper_agent.outbox import Outbox
 from spotkeeper_agent.reporter import Reporter
-from spotkeeper_ledger import run_dir
+from spotkeeper_ledger import keys, run_dir
 from spotkeeper_ledger.run_dir import LocalProgress
 
 
@@ -73,6 +74,45 @@ def test_progress_is_the_jobs_own_and_a_new_checkpoint_is_told_at_once(desk: Des
         assert desk.fleet.progress is not None
         steps.append(desk.fleet.progress.step)
     assert steps == [1, 1, 3, 4]
+
+
+def test_last_words_are_sent_at_a_notice_at_an_exit_and_once_a_minute_if_they_are_new(desk: Desk) -> None:
+    key = keys.log(FLEET, f"{PREFIX}i-1")
+    report, said = desk.reporter.blank_report(), "one\n"
+    shipped = []
+    for seconds, changes, words in [
+        (0.0, {}, "one\n"),
+        (1.0, {}, "two\n"),  # nothing has happened
+        (2.0, {"notice_id": "i-1:leaving"}, "three\n"),
+        (3.0, {"notice_id": "i-1:leaving", "exit_code": 75}, "four\n"),
+        (62.9, {"notice_id": "i-1:leaving", "exit_code": 75}, "five\n"),
+        (63.1, {"notice_id": "i-1:leaving", "exit_code": 75}, "six\n"),
+    ]:
+        desk.now, said = seconds, words
+        desk.reporter.output(lambda: said, replace(report, **changes))  # noqa: B023 - called at once
+        desk.settle()
+        found = desk.fleet.board.read(key)
+        shipped.append(found.body.decode() if found else None)
+    assert shipped == ["one\n", "one\n", "three\n", "four\n", "four\n", "six\n"]
+    before = desk.fleet.board.read(key)
+    desk.now = 1000.0
+    desk.reporter.output(lambda: "six\n", replace(report, notice_id="i-1:leaving", exit_code=75))
+    desk.settle()
+    after = desk.fleet.board.read(key)
+    assert before and after
+    assert before.version == after.version, "the same words are not written again"
+
+
+def test_the_account_of_the_job_is_told_with_its_progress(desk: Desk) -> None:
+    assert desk.reporter.goodput() == {"goodput": None}
+    run_dir.write(desk.run_dir, LocalProgress(step=5, at=1.0, generation=1))
+    desk.reporter.progress(desk.reporter.blank_progress(1), Account(50.0, working=9.0, restart=1.0, first=0, high=5))
+    desk.settle()
+    assert desk.fleet.progress is not None
+    assert desk.fleet.progress.goodput is not None
+    assert desk.fleet.progress.goodput.fraction == 0.9
+    assert desk.reporter.goodput()["goodput"] == 0.9
+    assert desk.reporter.goodput()["restart_seconds"] == 1.0
 
 
 def test_the_end_is_told_even_of_a_job_that_never_said_anything(desk: Desk) -> None:
