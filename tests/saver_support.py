@@ -41,6 +41,12 @@ class Gate:
     def settle(self, folder: str) -> None:
         self._bulk.settle(folder)
 
+    def discard(self, folder: str) -> None:
+        self._bulk.discard(folder)
+
+    def vacate(self, folder: str) -> None:
+        self._bulk.vacate(folder)
+
 
 def gated(folder: Path, generation: int = 1) -> tuple[CheckpointStore, Gate]:
     store = begun(f"file://{folder}", generation)
