@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import statistics
 import time
 from collections import deque
 from pathlib import Path
@@ -21,6 +20,7 @@ from spotkeeper_ledger import BoardError, run_dir
 from spotkeeper_ledger.run_dir import FILES, Confirmation, LocalNotice, LocalProgress
 from spotkeeper_training.behind import Behind, DoesNotFit
 from spotkeeper_training.interval import save_interval
+from spotkeeper_training.pending import median
 from spotkeeper_training.saver import Saver
 from spotkeeper_training.stacks import answer_stacks
 from spotkeeper_training.store import CheckpointStore
@@ -214,7 +214,7 @@ class CheckpointGuard:
         ended = self._clock()
         self._save_seconds.append(seconds)
         if self._mean_spell is not None:
-            usual = statistics.median(self._save_seconds)
+            usual = median(self._save_seconds)
             self._interval = save_interval(usual, self._mean_spell, self._notice_seconds)
         self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
         self._due, self._retry_due = ended + self._interval, -math.inf
