@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from spotkeeper_ledger import run_dir
 from spotkeeper_training import EXIT_STOPPED_FOR_NOTICE, CheckpointGuard, CheckpointStore
@@ -37,9 +38,9 @@ class Ring:
         if RANK == 0:
             with socket.create_server(address) as server:
                 server.settimeout(10)
-                self.others = [server.accept()[0].makefile("rwb") for _ in range(WORLD - 1)]
+                self.others = [cast(BinaryIO, server.accept()[0].makefile("rwb")) for _ in range(WORLD - 1)]
         else:
-            self.others = [_call(address).makefile("rwb")]
+            self.others = [cast(BinaryIO, _call(address).makefile("rwb"))]
 
     def exchange(self, mine: dict[str, bool]) -> dict[str, bool]:
         """Say something to all, and return what any of them has said."""
@@ -52,15 +53,16 @@ class Ring:
             self._send(other, answer)
         return answer
 
-    def _send(self, file, words) -> None:  # type: ignore[no-untyped-def]
+    def _send(self, file: BinaryIO, words: dict[str, bool]) -> None:
         file.write(json.dumps(words).encode() + b"\n")
         file.flush()
 
-    def _receive(self, file):  # type: ignore[no-untyped-def]
+    def _receive(self, file: BinaryIO) -> dict[str, bool]:
         line = file.readline()
         if not line:
             raise ConnectionError("a rank is gone")
-        return json.loads(line)
+        said: dict[str, bool] = json.loads(line)
+        return said
 
 
 def _call(address: tuple[str, int]) -> socket.socket:

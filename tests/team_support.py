@@ -42,6 +42,7 @@ class Team(Nodes):
 
 @contextmanager
 def a_team(folder: Path) -> Iterator[Team]:
-    with Team(folder) as team:
+    team = Team(folder)
+    with team:
         team.fleet.write_spec()
         yield team

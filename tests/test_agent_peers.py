@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -116,7 +116,7 @@ def test_what_is_forged_oversized_or_no_line_at_all_is_refused(stack: ExitStack)
     a, b = Node("a"), Node("b")
     a.meet()
     body = dump(b.state()).decode()
-    lies = [
+    lies: list[Callable[[str], bytes]] = [
         lambda challenge: sign("wrong", challenge, "ask", 3, 1, "n", body).encode(),
         lambda challenge: replace(
             sign(KEY, challenge, "ask", 3, 1, "n", body), body=body.replace("none", "gone")

@@ -35,9 +35,11 @@ AGENT_FILES = (
     "__init__.py",
     "__main__.py",
     "agent.py",
+    "agreement.py",
     "cli.py",
     "clouds.py",
     "config.py",
+    "council.py",
     "desk.py",
     "doctor.py",
     "exits.py",
@@ -52,6 +54,7 @@ AGENT_FILES = (
     "lease.py",
     "logs.py",
     "member.py",
+    "member_ranks.py",
     "node.py",
     "notice_command.py",
     "notices.py",
@@ -69,6 +72,7 @@ AGENT_FILES = (
     "tail.py",
     "team.py",
     "team_words.py",
+    "voice.py",
     "watchdog.py",
 )
 RESPONDER_FILES = (

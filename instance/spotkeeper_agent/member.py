@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Union
 
-from spotkeeper_agent.agent import Agent, Event
+from spotkeeper_agent.agent import Agent, Confirmed, Event
 from spotkeeper_agent.config import AgentConfig
 from spotkeeper_agent.exits import Exit
 from spotkeeper_agent.generations import CRASHED, DONE, NONE, RUNS, STOPPED
 from spotkeeper_agent.hook import HookWatch, LifecycleHook
 from spotkeeper_agent.keeper import Ended, Lost
 from spotkeeper_agent.logs import log
+from spotkeeper_agent.member_ranks import MemberRanks
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.notices import Book, Moment, Notice, Word
 from spotkeeper_agent.peer_messages import PeerNotice
@@ -34,7 +35,10 @@ _JOBS = {Exit.FINISHED: DONE, Exit.NOTICE: STOPPED, Exit.LOST: STOPPED}
 
 
 class MemberAgent(Agent):
-    """An agent of an elastic fleet. Arguments as for :class:`Agent`; ``team`` stands in the keeper's place."""
+    """An agent of an elastic fleet.
+
+    Arguments as for :class:`Agent`; ``team`` stands in the keeper's place, ``ranks`` are those of all nodes.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class MemberAgent(Agent):
         inbox: queue.SimpleQueue[Any],
         *,
         team: Team,
+        ranks: MemberRanks,
         runner: Runner,
         reporter: Reporter,
         hook_watch: HookWatch,
@@ -58,7 +63,7 @@ class MemberAgent(Agent):
             hook_watch=hook_watch,
             open_hook=open_hook,
         )
-        self._team = team
+        self._team, self._ranks = team, ranks
         self._number, self._job = 0, NONE
         self._others = self._new_book()
         """What the other members have heard, as a notice of the generation."""
@@ -114,6 +119,17 @@ class MemberAgent(Agent):
                 published_step=local.published_step if local else None,
             )
         )
+
+    def _confirm(self, notice: Notice, now: Moment) -> None:
+        """Take the first node's word as well: rank 0 alone confirms, and that for all."""
+        super()._confirm(notice, now)
+        found = self._ranks.confirmed
+        if found is None or (self._confirmed is not None and self._confirmed.step is not None):
+            return
+        same = found.notice_id.rpartition(":")[2] == notice.notice_id.rpartition(":")[2]
+        if same and found.generation == self._number:
+            self._confirmed = Confirmed(found.step, found.at)
+            log("confirmed", notice_id=notice.notice_id, step=found.step)
 
     def _take(self, generation: Generation) -> None:
         self._forget_others(generation.number)

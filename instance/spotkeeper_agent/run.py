@@ -6,14 +6,17 @@ import fcntl
 import functools
 import queue
 import signal
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Callable, List, Optional, Tuple, TypedDict, TypeVar, Union
+from typing import IO, Any, Callable, List, Optional, Tuple, TypedDict, TypeVar
 
 from spotkeeper_agent.agent import Agent, Event, Shutdown, SpecSeen
 from spotkeeper_agent.clouds import identity, notice_sources
-from spotkeeper_agent.config import AgentConfig, Elastic
+from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.council import Council, LocalRanks
 from spotkeeper_agent.desk import Desk
 from spotkeeper_agent.hook import HookName, HookWatch, LifecycleHook
 from spotkeeper_agent.job import kill_leftover
@@ -21,6 +24,7 @@ from spotkeeper_agent.keeper import Keeper
 from spotkeeper_agent.lease import Lease
 from spotkeeper_agent.logs import log
 from spotkeeper_agent.member import MemberAgent
+from spotkeeper_agent.member_ranks import LEAD_SECONDS, MemberRanks
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.outbox import Outbox
 from spotkeeper_agent.reporter import Reporter
@@ -91,30 +95,38 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     log("boot", node=node.name, zone=node.zone, on_demand=node.on_demand, unknown_keys=sorted(config.extra) or None)
     board = open_board(config.ledger, region=config.region, most_bytes=MAX_DOCUMENT_BYTES)
     outbox = Outbox()
+    team = _team(config, node, board, inbox) if config.elastic else None
+    ranks = MemberRanks(Path(config.run_dir), node.name, team) if team else LocalRanks(Path(config.run_dir))
+    council = Council(ranks, lead_seconds=LEAD_SECONDS if team else None)
     parts: _Parts = {
-        "runner": Runner(config, node.name, inbox.put),
+        "runner": Runner(_without_budget(config) if team else config, node.name, inbox.put, council),
         "reporter": Reporter(config, node, board, outbox),
         "hook_watch": HookWatch(outbox, config.hook_seconds / 3),
         "open_hook": functools.partial(_open_hook, config, node),
     }
-    keeper: Union[Keeper, Team]
-    if config.elastic is None:
+    threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
+    if team is not None and isinstance(ranks, MemberRanks):
+        agent: Agent = MemberAgent(config, node, inbox, team=team, ranks=ranks, **parts)
+        threads += [team, ranks]
+    else:
         keeper = _keeper(config, node, board, inbox)
         agent = Agent(config, node, inbox, keeper=keeper, **parts)
-    else:
-        keeper = _team(config, config.elastic, node, board, inbox)
-        agent = MemberAgent(config, node, inbox, team=keeper, **parts)
-    threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
+        threads.append(keeper)
     desk = Desk(config, node, inbox.put, agent.status, parts["runner"].last_words)
-    threads += [outbox, keeper, Server(Path(config.run_dir), desk.answer)]
+    threads += [outbox, council, Server(Path(config.run_dir), desk.answer)]
     threads.append(threading.Thread(target=_await_spec, args=(config, board, inbox.put), name="spec", daemon=True))
     for thread in threads:
         thread.start()
     agent.run()
-    if isinstance(keeper, Team):
-        keeper.farewell(FAREWELL_SECONDS)
+    if team is not None:
+        team.farewell(FAREWELL_SECONDS)
     if not outbox.flush(FLUSH_SECONDS):
         log("unsent", after_seconds=FLUSH_SECONDS)
+
+
+def _without_budget(config: AgentConfig) -> AgentConfig:
+    """Where several nodes run the job, crashes are counted with its generations."""
+    return replace(config, max_restarts=sys.maxsize)
 
 
 def _keeper(config: AgentConfig, node: Node, board: Board, inbox: queue.SimpleQueue[Any]) -> Keeper:
@@ -129,21 +141,9 @@ def _keeper(config: AgentConfig, node: Node, board: Board, inbox: queue.SimpleQu
     return Keeper(lease, inbox.put, seek_seconds=config.signal_poll_seconds, beat_seconds=config.lease_seconds / 3)
 
 
-def _team(config: AgentConfig, elastic: Elastic, node: Node, board: Board, inbox: queue.SimpleQueue[Any]) -> Team:
-    return Team(
-        board,
-        config.fleet,
-        config.incarnation,
-        node.as_member(),
-        elastic,
-        lease_seconds=config.lease_seconds,
-        notice_seconds=config.notice_seconds,
-        max_restarts=config.max_restarts,
-        tell=inbox.put,
-        floor=functools.partial(checkpoint_generation, config),
-        peer_port=config.peer_port,
-        boot_clock=run_dir.boot_time,
-    )
+def _team(config: AgentConfig, node: Node, board: Board, inbox: queue.SimpleQueue[Any]) -> Team:
+    floor = functools.partial(checkpoint_generation, config)
+    return Team(config, board, node.as_member(), inbox.put, floor=floor)
 
 
 def checkpoint_generation(config: AgentConfig) -> int:

@@ -10,6 +10,7 @@ from typing import Callable, Dict, Mapping, Optional
 
 from spotkeeper_agent import goodput
 from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.council import Council, LocalRanks
 from spotkeeper_agent.exits import Exit, judge, restart_pause
 from spotkeeper_agent.goodput import Account
 from spotkeeper_agent.hangs import HangWatch, summary
@@ -47,11 +48,15 @@ class Runner:
         config: command, checkpoint URI, restart budget.
         node: this node's name.
         tell: called with each exit, in another thread.
+        council: where the job's ranks meet.
     """
 
-    def __init__(self, config: AgentConfig, node: str, tell: Callable[[JobExited], None]) -> None:
+    def __init__(
+        self, config: AgentConfig, node: str, tell: Callable[[JobExited], None], council: Optional[Council] = None
+    ) -> None:
         self._config, self._node, self._tell = config, node, tell
         self._folder = Path(config.run_dir)
+        self._council = council or Council(LocalRanks(self._folder))
         self._job: Optional[Job] = None
         self._number = 0
         self._place: Mapping[str, str] = {}
@@ -95,6 +100,7 @@ class Runner:
         self._lost = self._told_to_stop = self._signalled = False
         run_dir.remove(self._folder, Confirmation)
         run_dir.remove(self._folder, LocalProgress)
+        self._council.begin(number, self._starts)
         try:
             self._job = Job(self._config.command, self._env(number), self._folder, self._exited)
             self._output = self._job.output
@@ -129,6 +135,7 @@ class Runner:
 
     def turn(self, notice: Optional[Notice], now: Moment) -> None:
         """Do what is due besides the command itself."""
+        self._council.want(notice)
         if self._notice_command is not None:
             self._notice_command.turn(notice, now)
         local = run_dir.read(self._folder, LocalProgress) if self._job is not None else None
@@ -191,6 +198,7 @@ class Runner:
     def judge_exit(self, code: int, *, leaving: bool) -> Exit:
         """Take note that the command has ended; return why, and plan the next start where there is to be one."""
         self._job = None
+        self._council.end()
         judged = judge(
             code,
             lost=self._lost,

@@ -7,19 +7,17 @@ here because of what another node says, only because of the generation that was 
 from __future__ import annotations
 
 import queue
-import secrets
 import threading
 import time
 from dataclasses import replace
 from typing import Callable, Dict, Mapping, Optional, Set, Tuple
 
-from spotkeeper_agent.config import Elastic
-from spotkeeper_agent.generation_ledger import GenerationLedger, following, free_port
+from spotkeeper_agent.config import AgentConfig, Elastic
+from spotkeeper_agent.generation_ledger import GenerationLedger, following
 from spotkeeper_agent.generations import (
     CRASHED,
     DOWN,
     FINISHED,
-    GONE,
     RUNNING,
     RUNS,
     Change,
@@ -36,21 +34,17 @@ from spotkeeper_agent.peer_messages import PeerNotice, PeerState
 from spotkeeper_agent.peer_table import as_peer
 from spotkeeper_agent.peers import Peers
 from spotkeeper_agent.team_words import Outcome, Own, PeerWord
-from spotkeeper_ledger import DRAIN, Board, Generation, Member
+from spotkeeper_agent.voice import Voice
+from spotkeeper_ledger import DRAIN, Board, Generation, Member, run_dir
 
 
 class Team(threading.Thread):
     """This node's part in the generations of an elastic fleet.
 
     Args:
+        config: the fleet's rules and paces.
         board: the ledger.
-        fleet: whose job.
-        incarnation: the fleet's.
-        member: this node, with the port of its peers.
-        elastic: the fleet's rules.
-        lease_seconds: a node that has not been heard for so long is taken for dead.
-        notice_seconds: how long the job may take to save for nodes that are to join.
-        max_restarts: how many crashes of the job are answered with a restart.
+        member: this node.
         tell: called with each outcome, in this thread.
         floor: returns the generation that the checkpoints are at.
         clock: monotonic seconds.
@@ -59,35 +53,26 @@ class Team(threading.Thread):
 
     def __init__(
         self,
+        config: AgentConfig,
         board: Board,
-        fleet: str,
-        incarnation: str,
         member: Member,
-        elastic: Elastic,
-        *,
-        lease_seconds: float,
-        notice_seconds: float,
-        max_restarts: int,
         tell: Callable[[Outcome], None],
+        *,
         floor: Callable[[], int] = lambda: 0,
-        peer_port: int = 0,
         clock: Callable[[], float] = time.monotonic,
-        boot_clock: Callable[[], float] = time.monotonic,
+        boot_clock: Callable[[], float] = run_dir.boot_time,
     ) -> None:
         super().__init__(name="team", daemon=True)
-        self._ledger = GenerationLedger(board, fleet, lease_seconds, clock)
-        self._fleet, self._incarnation, self._elastic = fleet, incarnation, elastic
-        self._lease_seconds, self._notice_seconds, self._max_restarts = lease_seconds, notice_seconds, max_restarts
-        self._tell, self._floor, self._clock, self._boot_clock = tell, floor, clock, boot_clock
-        self._peers = Peers(member.address, peer_port, lease_seconds / 6, self.state, self._poke)
-        self._member = replace(member, port=self._peers.port, processes=elastic.processes_per_node)
+        self._config, self._lease_seconds = config, config.lease_seconds
+        self._elastic = config.elastic or Elastic()
+        self._tell, self._floor, self._clock = tell, floor, clock
+        self._ledger = GenerationLedger(board, config.fleet, config.lease_seconds, clock)
+        self._peers = Peers(member.address, config.peer_port, config.lease_seconds / 6, self._state, self._poke)
+        self._member = replace(member, port=self._peers.port, processes=self._elastic.processes_per_node)
+        self._voice = Voice(self._member, boot_clock)
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._own = Own()
         self._willing = False
         """Whether this node has ever been fit to take part: before that nobody hears of it."""
-        self._documents: Mapping[str, str] = {}
-        self._session = secrets.token_hex(8)
-        self._beat = 0
         self._willing_since = self._turned = clock()
         self._look_due = self._beat_due = 0.0
         self._number = 0
@@ -96,29 +81,25 @@ class Team(threading.Thread):
         self._held: Optional[Generation] = None
         self._taken = 0
         """The last generation that the command was to be started for."""
-        self._gone = 0
-        """The generation that an agent before this one ran on this node: its command was killed with it."""
         self._crashed_at: Optional[float] = None
-        self._join: Optional[PeerNotice] = None
-        self._door = Door(elastic.join)
+        self._door = Door(self._elastic.join)
         self._told: Set[Tuple[str, str]] = set()
-        self._job_port = free_port(member.address)
         self._failing = False
 
     # Called by the agent's thread.
 
     def tell(self, own: Own) -> None:
         """Say how this node is."""
-        if own != self._own:
+        if own != self._voice.own:
             if own.ready and not self._willing:
                 self._willing, self._willing_since = True, self._clock()
-            self._own = own
+            self._voice.own = own
             self._peers.push()
             self._poke()
 
     def allow(self, allowed: bool) -> None:
         """Say whether this node may take part; all else about it stays as it was told."""
-        self.tell(replace(self._own, ready=allowed))
+        self.tell(replace(self._voice.own, ready=allowed))
 
     def end(self, state: str, reason: str) -> None:
         """Do nothing: how the command ended here is told with :meth:`tell`, and what follows is a decision of all."""
@@ -129,8 +110,8 @@ class Team(threading.Thread):
 
     def share(self, documents: Mapping[str, str]) -> None:
         """Let all other members have these documents, instead of those of before."""
-        if documents != self._documents:
-            self._documents = documents
+        if documents != self._voice.documents:
+            self._voice.documents = documents
             self._peers.push()
 
     def shared(self) -> Mapping[str, Mapping[str, str]]:
@@ -139,26 +120,15 @@ class Team(threading.Thread):
         others = {member.node for member in held.members} - {self._member.node} if held else set()
         return {node: each.state.documents for node, each in self._peers.table.all().items() if node in others}
 
+    def first(self) -> Optional[str]:
+        """Return the node that rank 0 runs on, ``None`` where no generation runs here."""
+        held = self._held
+        return held.members[0].node if held else None
+
     # Called by any thread.
 
-    def state(self) -> PeerState:
-        """What this node says to the others."""
-        own, notice = self._own, self._own.notice or self._join
-        if notice is not None and own.notice is not None and own.deadline is not None:
-            notice = replace(notice, seconds_left=max(0.0, own.deadline - self._boot_clock()))
-        gone = self._gone != 0 and own.generation < self._gone
-        return PeerState(
-            member=self._member,
-            session=self._session,
-            beat=self._beat,
-            generation=self._gone if gone else own.generation,
-            job=GONE if gone else own.job,
-            leaving=own.leaving,
-            ledger=not self._failing,
-            job_port=self._job_port,
-            notice=notice,
-            documents=self._documents,
-        )
+    def _state(self) -> PeerState:
+        return self._voice.state()
 
     def _poke(self) -> None:
         self._wake.put(None)
@@ -183,7 +153,7 @@ class Team(threading.Thread):
         if now - self._turned > self._lease_seconds / 2:
             self._forgive()  # this process was stopped, or the machine: nobody else was silent
         self._turned = now
-        self._beat += 1
+        self._voice.beat += 1
         try:
             self._work()
         except Exception as error:  # noqa: BLE001 - whatever a ledger answers, this thread goes on
@@ -192,10 +162,12 @@ class Team(threading.Thread):
             if not self._failing:
                 log("ledger-failing", doing="generation", error=f"{type(error).__name__}: {error}")
             self._failing = True
+            self._voice.reaches_ledger = False
         else:
             if self._failing:
                 log("ledger-back", doing="generation")
             self._failing = False
+            self._voice.reaches_ledger = True
         self._hear()
         return self._lease_seconds / 6
 
@@ -211,8 +183,7 @@ class Team(threading.Thread):
             return
         self._follow()
         view = self._view()
-        self._note_crashes(view)
-        change = decide(replace(view, crashed_seconds=self._crashed_seconds()))
+        change = decide(replace(view, crashed_seconds=self._crashed_seconds(view)))
         if change is not None:
             self._write(change)
             self._ledger.look()
@@ -227,10 +198,10 @@ class Team(threading.Thread):
     def _follow(self) -> None:
         """Tell the agent what the generation that was read means for this node."""
         current = self._ledger.generation
-        if current is None or current.incarnation != self._incarnation:
+        if current is None or current.incarnation != self._config.incarnation:
             return
         self._get_to_know(current)
-        held, own, me = self._held, self._own, self._member.node
+        held, own, me = self._held, self._voice.own, self._member.node
         mine = any(member.node == me for member in current.members)
         if held is not None:
             if current.number != held.number or not mine:
@@ -242,7 +213,7 @@ class Team(threading.Thread):
             elif own.leaving and own.generation == held.number and own.job in DOWN:
                 self._held = None
                 self._tell(Ended(held.number, "left"))
-        free = self._held is None and own.ready and current.number not in (self._taken, self._gone)
+        free = self._held is None and own.ready and current.number not in (self._taken, self._voice.gone)
         if free and mine and current.state == RUNNING:
             self._taken, self._held = current.number, current
             self._tell(Taken(current))
@@ -254,11 +225,11 @@ class Team(threading.Thread):
         first = self._number == 0
         self._number = current.number
         self._since = {member.node: now for member in current.members}
-        self._crashed_at, self._join, self._door = None, None, Door(self._elastic.join)
+        self._crashed_at, self._door = None, Door(self._elastic.join)
+        self._voice.renew()
         self._told = set()
-        self._job_port = free_port(self._member.address)
         if first and current.state == RUNNING and any(member.node == self._member.node for member in current.members):
-            self._gone = current.number
+            self._voice.gone = current.number
         self._peers.meet(current.number, current.rendezvous_id, current.members, self._member.node)
         self._peers.push()
         log("generation", number=current.number, state=current.state, nodes=[m.node for m in current.members])
@@ -266,36 +237,32 @@ class Team(threading.Thread):
     def _view(self) -> View:
         return View(
             me=self._member.node,
-            incarnation=self._incarnation,
+            incarnation=self._config.incarnation,
             current=self._ledger.generation,
             unchanged_seconds=self._ledger.unchanged_seconds,
             peers=self._known(),
             lease_seconds=self._lease_seconds,
             settle_seconds=self._lease_seconds / 3,
             min_nodes=self._elastic.min_nodes,
-            max_restarts=self._max_restarts,
+            max_restarts=self._config.max_restarts,
             single_zone=self._elastic.single_zone,
         )
 
     def _known(self) -> Dict[str, Peer]:
-        now, state = self._clock(), self.state()
+        now = self._clock()
         found = {node: as_peer(each, now) for node, each in self._peers.table.all().items()}
         for member in self._ledger.generation.members if self._ledger.generation else ():
             since = self._since.get(member.node, now)
             # Never heard: as silent as it is known to be a member. Heard before: not counted before it became one.
             heard = found.get(member.node, Peer(member, silent_seconds=now - since))
             found[member.node] = replace(heard, silent_seconds=min(heard.silent_seconds, now - since))
-        found[self._member.node] = Peer(
-            self._member, 0.0, now - self._willing_since, state.leaving, True, state.generation, state.job
-        )
+        found[self._member.node] = self._voice.as_peer(now - self._willing_since)
         return found
 
-    def _note_crashes(self, view: View) -> None:
-        peers = [peer for peer in view.peers.values() if peer.generation == self._number]
-        if self._crashed_at is None and any(peer.job == CRASHED for peer in peers):
+    def _crashed_seconds(self, view: View) -> Optional[float]:
+        crashed = any(peer.job == CRASHED and peer.generation == self._number for peer in view.peers.values())
+        if self._crashed_at is None and crashed:
             self._crashed_at = self._clock()
-
-    def _crashed_seconds(self) -> Optional[float]:
         return None if self._crashed_at is None else self._clock() - self._crashed_at
 
     def _write(self, change: Change) -> None:
@@ -303,11 +270,11 @@ class Team(threading.Thread):
         if change.ends and current is not None:
             wanted = replace(current, state=change.state, reason=change.reason, crashes=change.crashes)
         else:
-            ours = current is not None and current.incarnation == self._incarnation
+            ours = current is not None and current.incarnation == self._config.incarnation
             number = max(current.number if current else 0, 0 if ours else self._floor()) + 1
             first = self._peers.table.all().get(change.members[0].node)
-            port = first.state.job_port if first else self._job_port
-            fleet, incarnation = self._fleet, self._incarnation
+            port = first.state.job_port if first else self._voice.job_port
+            fleet, incarnation = self._config.fleet, self._config.incarnation
             wanted = following(change, fleet=fleet, incarnation=incarnation, number=number, port=port)
         if self._ledger.write(wanted):
             log("generation-written", number=wanted.number, state=wanted.state, reason=wanted.reason)
@@ -318,15 +285,15 @@ class Team(threading.Thread):
             self._beat_due = self._clock() + self._lease_seconds / 3
             if not self._ledger.write(replace(current, beat=current.beat + 1)):
                 self._look_due = 0.0
-        if current.state == RUNNING and self._held is not None and self._join is None:
+        if current.state == RUNNING and self._held is not None and self._voice.join is None:
             come = joining(view)
             leaving = any(view.peers[member.node].leaving for member in current.members)
-            if not leaving and self._door.opens(come, self._own.published_step):
-                self._join = PeerNotice(
-                    f"join-{current.number}", DRAIN, time.time(), self._notice_seconds, source="join"
+            if not leaving and self._door.opens(come, self._voice.own.published_step):
+                self._voice.join = PeerNotice(
+                    f"join-{current.number}", DRAIN, time.time(), self._config.notice_seconds, source="join"
                 )
-                log("join", nodes=[member.node for member in come], after_step=self._own.published_step)
-                self._tell(PeerWord(current.number, self._member.node, self._join))
+                log("join", nodes=[member.node for member in come], after_step=self._voice.own.published_step)
+                self._tell(PeerWord(current.number, self._member.node, self._voice.join))
                 self._peers.push()
 
     def _hear(self) -> None:

@@ -13,17 +13,22 @@ import math
 import os
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Deque, Mapping, Optional, Tuple, Union
 
 from spotkeeper_ledger import BoardError, run_dir
-from spotkeeper_ledger.run_dir import FILES, Confirmation, LocalNotice, LocalProgress
+from spotkeeper_ledger.run_dir import Confirmation, LocalNotice, LocalProgress
+from spotkeeper_training.agreement import ANSWERED, RELEASED, SAVE, Boundary
 from spotkeeper_training.behind import Behind, DoesNotFit
-from spotkeeper_training.interval import save_interval
+from spotkeeper_training.figures import p95, rate
+from spotkeeper_training.interval import StepInterval, save_interval
+from spotkeeper_training.notice_file import NoticeFile
 from spotkeeper_training.pending import median
 from spotkeeper_training.saver import Saver
 from spotkeeper_training.stacks import answer_stacks
 from spotkeeper_training.store import CheckpointStore
+from spotkeeper_training.together import Together, open_together
 
 SAVE_INTERVAL_SECONDS = 600.0
 SAVE_GAP_SECONDS = 60.0
@@ -43,10 +48,17 @@ class CheckpointGuard:
     On word that the node will go it asks for a save at once, whatever was saved before, unless not one step was made
     since. A rebalance recommendation that comes within the save gap of a whole checkpoint joins that one.
 
+    Of several ranks each has a guard, and each asks it after every step. All of them are told to save after the very
+    same step, and all to stop after the same save, whichever node heard the notice and however far a host runs ahead;
+    or none is, and the last whole checkpoint stands. They agree through the agent, not through their process group.
+
     Args:
-        store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called.
+        store: where checkpoints go; :meth:`~spotkeeper_training.store.CheckpointStore.begin` has been called. It knows
+            which rank this is, of how many.
         saver: has states saved behind training's back; without one training waits until a checkpoint is published.
         save_interval_seconds: between checkpoints that nobody asked for: what is left if no notice comes in time.
+        save_interval_steps: the same, counted in steps; then ``save_interval_seconds`` and ``mean_spell_seconds`` do
+            not count. Several ranks need no agent for it.
         mean_spell_seconds: how long a node stays on the average. Where it is given, the interval follows from it and
             from how long saves are measured to take, see :func:`~spotkeeper_training.interval.save_interval`;
             ``save_interval_seconds`` then counts until the first save only.
@@ -54,6 +66,8 @@ class CheckpointGuard:
         save_gap_seconds: default ``SPOTKEEPER_SAVE_GAP_SECONDS``, else 60.
         folder: the run directory; default ``SPOTKEEPER_RUN_DIR``. Without one there are no notices, only the interval.
         clock: monotonic seconds.
+
+    Raises ``ValueError`` for several ranks with neither an agent nor ``save_interval_steps``.
     """
 
     def __init__(
@@ -62,6 +76,7 @@ class CheckpointGuard:
         *,
         saver: Optional[Saver] = None,
         save_interval_seconds: float = SAVE_INTERVAL_SECONDS,
+        save_interval_steps: Optional[int] = None,
         mean_spell_seconds: Optional[float] = None,
         notice_seconds: float = NOTICE_SECONDS,
         save_gap_seconds: Optional[float] = None,
@@ -70,25 +85,20 @@ class CheckpointGuard:
     ) -> None:
         self._store, self._clock = store, clock
         self._behind = Behind(saver) if saver else None
-        self._interval, self._mean_spell, self._notice_seconds = (
-            save_interval_seconds,
-            mean_spell_seconds,
-            notice_seconds,
-        )
+        by_time = save_interval_steps is None
+        self._interval = save_interval_seconds if by_time else math.inf
+        self._mean_spell, self._notice_seconds = mean_spell_seconds if by_time else None, notice_seconds
         gap = os.environ.get(run_dir.SAVE_GAP_SECONDS)
         self._gap = save_gap_seconds if save_gap_seconds is not None else float(gap) if gap else SAVE_GAP_SECONDS
         found = folder or os.environ.get(run_dir.RUN_DIR)
         self._folder = Path(found) if found else None
-        self._notice_path = str(self._folder / FILES[LocalNotice]) if self._folder else ""
-        self._notice: Optional[LocalNotice] = None
-        self._signature: Optional[Tuple[int, int, int]] = None
+        self._notices = NoticeFile(self._folder)
         self._answered: Optional[Tuple[str, float]] = None
-        self._boot_id = run_dir.boot_id()
         last = store.last
         self._published_step = last.step if last else None
         self._published_at: Optional[float] = None
         self._saved_clock: Optional[float] = None
-        self._due = clock() + save_interval_seconds
+        self._due = clock() + self._interval
         self._retry_due = -math.inf
         self._save_seconds: Deque[float] = deque(maxlen=_SAVES)
         self._reported: Deque[Tuple[float, int]] = deque(maxlen=_RATE_REPORTS)
@@ -98,46 +108,44 @@ class CheckpointGuard:
         self._busy = ""
         if self._folder is not None:
             answer_stacks(self._folder)
+        self._counted = StepInterval(save_interval_steps, self._published_step or 0)
+        self._together = open_together(store, self._folder, counts_steps=not by_time, rate=self._rate, clock=clock)
 
     @property
     def notice(self) -> Optional[LocalNotice]:
         """The present notice of this node."""
-        if not self._notice_path:
-            return None
-        try:
-            status = os.stat(self._notice_path)  # noqa: PTH116 - once per step: a Path would cost as much again
-        except OSError:
-            self._signature = self._notice = None
-            return None
-        signature = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if signature != self._signature:
-            assert self._folder is not None  # noqa: S101 - there is a path; this tells the type checker
-            self._signature, self._notice = signature, run_dir.read(self._folder, LocalNotice)
-        return self._notice
+        return self._notices.look()
 
     @property
     def should_stop(self) -> bool:
         """Whether the node will go and all is saved: time to exit with ``EXIT_STOPPED_FOR_NOTICE``."""
         self._collect()
+        if self._together is not None and self._store.world_size > 1:
+            return self._together.stops  # as agreed: one rank's look at its notice is not all ranks'
         notice = self.notice
         return notice is not None and notice.leaving and self._is_answered(notice)
 
     def seconds_left(self) -> float:
         """Return the seconds until the node goes, infinite where nothing says when, never less than 0."""
-        notice = self.notice
-        if notice is None or notice.deadline is None:
-            return math.inf
-        if notice.deadline_boottime is not None and notice.boot_id == self._boot_id:
-            return max(0.0, notice.deadline_boottime - run_dir.boot_time())
-        return max(0.0, notice.deadline - time.time())
+        return self._notices.seconds_left()
 
     def should_save(self, step: int) -> bool:
         """Whether to call :meth:`save` now, ``step`` steps being completed."""
+        counted = self._counted.is_over(step)  # asked at each boundary, or it would count from another one
+        return self._is_asked_for(step) or counted
+
+    def _is_asked_for(self, step: int) -> bool:
         self._collect()
         notice = self.notice
         underway = self._behind is not None and self._behind.underway
-        if notice is None or self._is_answered(notice):
-            return not underway and step != self._published_step and self._clock() >= max(self._due, self._retry_due)
+        wanted = None if notice is None or self._is_answered(notice) else notice
+        due = wanted is None and not underway and step != self._published_step
+        due = due and self._clock() >= max(self._due, self._retry_due)
+        if self._together is not None:
+            return self._should_save_together(self._together, Boundary(step, notice=wanted, due=due))
+        if wanted is None:
+            return due
+        notice = wanted
         if self._behind is not None and underway and not notice.leaving:
             self._behind.join(notice)
             return False
@@ -145,6 +153,20 @@ class CheckpointGuard:
             self._confirm(notice)
             return False
         return self._clock() >= self._retry_due
+
+    def _should_save_together(self, together: Together, here: Boundary) -> bool:
+        wanted = here.notice
+        spared = wanted is not None and not wanted.leaving and not together.open and self._store.rank == 0
+        if wanted is not None and spared and self._is_covered(wanted, here.step):
+            self._confirm(wanted)
+            together.covered(here.step, wanted)
+            wanted = None
+        outcome = together.at(replace(here, notice=wanted), self.seconds_left, self._mark_busy)
+        if outcome == ANSWERED and wanted is not None:
+            self._answered = (wanted.notice_id, wanted.at)
+        elif outcome == RELEASED:
+            self._retry_due = self._clock() + RETRY_SECONDS
+        return outcome == SAVE
 
     def save(self, step: int, parts: Mapping[str, Any]) -> bool:
         """Publish a checkpoint, and confirm it to the agent for the notice that was there when it began.
@@ -165,6 +187,8 @@ class CheckpointGuard:
         """
         self._collect()
         notice = self.notice
+        if self._together is not None:
+            notice = self._together.begin(step, notice)
         started = self._clock()
         self._mark_busy("saving")
         try:
@@ -178,12 +202,15 @@ class CheckpointGuard:
             if found is not None:
                 self._published(found.step, found.seconds, found.notice)
         except (BoardError, TimeoutError) as error:
-            self._not_saved(step, notice, error)
-            return False
-        except DoesNotFit:
+            return self._not_saved(step, notice, error)
+        except DoesNotFit as error:
+            if self._together is not None:
+                return self._not_saved(step, notice, error)
             self._stand(notice)
             return False
         finally:
+            if self._together is not None:
+                self._together.begun()
             self._saving_seconds += self._clock() - started
             self._mark_busy("")
         return True
@@ -210,23 +237,35 @@ class CheckpointGuard:
             self._published(found.step, found.seconds, found.notice)
             self._write_progress()
 
-    def _published(self, step: int, seconds: float, notice: Optional[LocalNotice]) -> None:
+    def _published(self, step: int, seconds: Optional[float], notice: Optional[LocalNotice]) -> None:
         ended = self._clock()
-        self._save_seconds.append(seconds)
-        if self._mean_spell is not None:
+        if seconds is not None:
+            self._save_seconds.append(seconds)
+        if self._save_seconds and self._mean_spell is not None:
             usual = median(self._save_seconds)
             self._interval = save_interval(usual, self._mean_spell, self._notice_seconds)
         self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
         self._due, self._retry_due = ended + self._interval, -math.inf
+        if self._together is not None:
+            notice = self._together.published(self._notices.seen)
         self._confirm(notice)
+        if self._together is not None:
+            self._together.confirmed(step)
         self._step = max(self._step, step)
 
-    def _not_saved(self, step: Optional[int], notice: Optional[LocalNotice], error: Exception) -> None:
+    def _not_saved(self, step: Optional[int], notice: Optional[LocalNotice], error: Exception) -> bool:
+        """Take note of a save that has failed here; returns whether another rank knows that it is published."""
+        if self._together is not None:
+            published = self._together.not_saved(step or self._step, self.seconds_left())
+            if published and step is not None:
+                self._published(step, None, notice)
+                return True
         pressing = notice is not None and notice.leaving
         self._retry_due = self._clock() + (PRESSING_RETRY_SECONDS if pressing else RETRY_SECONDS)
         self._due = min(self._due, self._retry_due)
         what = "the last save" if step is None else f"step {step}"
         _log.warning("%s was not published (%s: %s); training goes on", what, type(error).__name__, error)
+        return False
 
     def _stand(self, notice: Optional[LocalNotice]) -> None:
         """Let the checkpoint before stand, or the one under way: there is no time for another."""
@@ -272,14 +311,14 @@ class CheckpointGuard:
                 steps_per_second=self._rate(),
                 published_step=self._published_step,
                 published_at=self._published_at,
-                save_seconds_p95=self._p95(),
+                save_seconds_p95=p95(self._save_seconds),
                 saving_seconds=self._saving_seconds,
                 busy=self._busy,
             )
         )
 
     def _write(self, document: Union[Confirmation, LocalProgress]) -> None:
-        if self._folder is None:
+        if self._folder is None or self._store.rank:  # rank 0 speaks for all
             return
         try:
             run_dir.write(self._folder, document)
@@ -287,13 +326,4 @@ class CheckpointGuard:
             _log.warning("%s: cannot be written (%s); training goes on", self._folder, error)
 
     def _rate(self) -> Optional[float]:
-        if len(self._reported) < 2:
-            return None
-        (began, first), (ended, last) = self._reported[0], self._reported[-1]
-        return (last - first) / (ended - began) if ended > began and last >= first else None
-
-    def _p95(self) -> Optional[float]:
-        if not self._save_seconds:
-            return None
-        ordered = sorted(self._save_seconds)
-        return ordered[math.ceil(0.95 * len(ordered)) - 1]
+        return rate(self._reported)

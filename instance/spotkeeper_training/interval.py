@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 BOUNDS = (600.0, 1800.0)
 """Seconds between saves, at least and at most, unless told otherwise."""
@@ -51,3 +51,22 @@ def _daly(cost: float, between: float) -> float:
         return between
     ratio = cost / (2 * between)
     return math.sqrt(2 * cost * between) * (1 + math.sqrt(ratio) / 3 + ratio / 9) - cost
+
+
+class StepInterval:
+    """An interval counted in steps: it is over at the same boundary on all ranks, by itself.
+
+    Args:
+        steps: how many; ``None`` for an interval that is never over.
+        step: completed steps so far.
+    """
+
+    def __init__(self, steps: Optional[int], step: int) -> None:
+        self._steps, self._previous = steps, step
+
+    def is_over(self, step: int) -> bool:
+        """Whether a multiple of the interval has been reached since this was last asked."""
+        if self._steps is None:
+            return False
+        previous, self._previous = self._previous, step
+        return previous // self._steps < step // self._steps

@@ -1,7 +1,7 @@
 """The run directory: how the agent and the training process on one node talk, through whole-or-absent files.
 
-The agent writes ``notice.json``; the training process writes ``confirm.json`` and ``progress.json``. No side ever
-waits for the other
+The agent writes ``notice.json`` and ``agreement.json``; the training process of rank 0 writes ``confirm.json`` and
+``progress.json``, and where several ranks train each writes ``ranks/<rank>.json``. No side ever waits for the other
 in a system call, so that either may be stopped, replaced or written in another language.
 """
 
@@ -43,6 +43,18 @@ EXIT_STOPPED_FOR_NOTICE = 75
 """The job saved a whole checkpoint for a notice and stopped; another node goes on (``EX_TEMPFAIL``)."""
 EXIT_FENCED = 76
 """The job found that a later generation runs; it published nothing and must not be restarted here."""
+
+RANKS = "ranks"
+"""The folder of the ranks' documents."""
+READY, ARMED, PROMISED, PASSED = "ready", "armed", "promised", "passed"
+"""Stages of a rank: it has made its guard · it has something to save for · it will save at the stop step of this round
+and nowhere else · it was beyond that when it read of it, or has waited there for too long."""
+SAVING, SAVED, UNSAVED, COVERED = "saving", "saved", "unsaved", "covered"
+"""Further ones: its save is under way · the checkpoint of this round is published · its save has failed · (rank 0) the
+checkpoint before the notice is recent enough to answer it."""
+ARMING, COMMIT, GO, DONE, FAILED = "arming", "commit", "go", "done", "failed"
+"""Stages of an agreement: ranks are to arm · armed ranks are asked for their promise · all have promised, the save is
+certain · the checkpoint is published · nobody saves."""
 
 Document = TypeVar("Document")
 
@@ -105,12 +117,79 @@ class LocalProgress:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-FILES: Mapping[type, str] = {LocalNotice: "notice.json", Confirmation: "confirm.json", LocalProgress: "progress.json"}
+@dataclass(frozen=True)
+class RankState:
+    """``ranks/<rank>.json``: where one rank of several stands. Written by that rank, at step boundaries only."""
+
+    VERSION: ClassVar[int] = 1
+
+    rank: int
+    world_size: int
+    pid: int
+    generation: int
+    stage: str
+    step: int
+    """Completed steps at the boundary where this was written; the rank may be beyond it by now."""
+    at: float
+    round: int = 0
+    """The last round that this rank has read of; what its stage is about."""
+    stop_step: Optional[int] = None
+    """Of that round, for a rank that has promised to save there."""
+    notice_id: str = ""
+    """What it has something to save for; empty where its save interval is over."""
+    leaving: bool = False
+    """Whether that notice says that the node will go."""
+    steps_per_second: Optional[float] = None
+    attempt: int = 0
+    """``SPOTKEEPER_ATTEMPT`` of its job: what ranks of an earlier start have left is told apart by it."""
+    started: Optional[int] = None
+    """When its process was started, in clock ticks since boot: with ``pid``, what names it for good."""
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """``agreement.json``: at which step all ranks save, in two phases. Written by the agent alone.
+
+    A round has one stop step. A rank saves at the first step boundary at or beyond it, if it has promised to before it
+    was beyond it, and if the agent says ``go``, which it does once all ranks have promised.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    generation: int
+    stage: str
+    round: int
+    """Rises with every new stop step and every end without one, over the whole run of a job."""
+    at: float
+    stop_step: Optional[int] = None
+    notice_id: str = ""
+    """What is saved for; empty where the save interval of the ranks is over."""
+    leaving: bool = False
+    """Whether all ranks stop after this save."""
+    reason: str = ""
+    """Why it has failed, or what it waits for; for people."""
+    attempt: int = 0
+    version: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+FILES: Mapping[type, str] = {
+    LocalNotice: "notice.json",
+    Confirmation: "confirm.json",
+    LocalProgress: "progress.json",
+    Agreement: "agreement.json",
+}
 
 
 def write(run_dir: Union[str, Path], document: Any) -> None:
-    """Put ``document`` in its file: a reader sees the old one or the new one, never half of one."""
-    path = Path(run_dir) / FILES[type(document)]
+    """Put ``document`` in its file: a reader sees the old one or the new one, never half of one.
+
+    Raises ``OSError`` if it cannot be written; the folder ``ranks`` is made by :func:`clear_ranks`.
+    """
+    name = f"{RANKS}/{document.rank}.json" if isinstance(document, RankState) else FILES[type(document)]
+    path = Path(run_dir) / name
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(dump(document))
     partial.replace(path)
@@ -127,6 +206,24 @@ def read(run_dir: Union[str, Path], kind: Type[Document]) -> Optional[Document]:
 def remove(run_dir: Union[str, Path], kind: type) -> None:
     """Remove the document's file if it is there."""
     (Path(run_dir) / FILES[kind]).unlink(missing_ok=True)
+
+
+def clear_ranks(run_dir: Union[str, Path]) -> None:
+    """Forget ranks and agreements of an earlier start of the job, and make the place where the next ones meet."""
+    remove(run_dir, Agreement)
+    folder = Path(run_dir) / RANKS
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
+
+
+def process_started(pid: int) -> Optional[int]:
+    """Return when a process was started, in clock ticks since boot; ``None`` where none lives by that number."""
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if facts[0] in ("Z", "X") else int(facts[19])
 
 
 def boot_time() -> float:
