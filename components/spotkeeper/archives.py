@@ -42,6 +42,7 @@ AGENT_FILES = (
     "council.py",
     "desk.py",
     "doctor.py",
+    "events.py",
     "exits.py",
     "gcp.py",
     "generation_ledger.py",

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.events import Confirmed, Event, SpecSeen
 from spotkeeper_agent.exits import Exit
 from spotkeeper_agent.hook import HookWatch, LifecycleHook
 from spotkeeper_agent.keeper import Ended, Holder, Lost, Taken
@@ -30,30 +31,6 @@ END_SECONDS = 5.0
 """How long after its deadline an agent that is told to stop may go on to free the job for others."""
 TURN_SECONDS, PRESSING_TURN_SECONDS = 1.0, 0.1
 """Pause between two looks at the run directory, without and with a notice that has not been dealt with."""
-
-
-@dataclass(frozen=True)
-class SpecSeen:
-    """The fleet's spec is there: this node may take part."""
-
-    spec: FleetSpec
-
-
-@dataclass(frozen=True)
-class Shutdown:
-    """The agent is to stop: most likely the machine shuts down."""
-
-
-Event = Union[Word, Taken, Lost, Ended, JobExited, SpecSeen, Shutdown]
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """Nothing is left to save for the present notice."""
-
-    step: Optional[int]
-    """The step of the checkpoint; ``None`` where there was nothing to save."""
-    at: float
 
 
 class Agent:

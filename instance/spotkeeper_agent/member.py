@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Union
 
-from spotkeeper_agent.agent import Agent, Confirmed, Event
+from spotkeeper_agent.agent import Agent
 from spotkeeper_agent.config import AgentConfig
+from spotkeeper_agent.events import Confirmed, Event
 from spotkeeper_agent.exits import Exit
 from spotkeeper_agent.generations import CRASHED, DONE, NONE, RUNS, STOPPED
 from spotkeeper_agent.hook import HookWatch, LifecycleHook

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import Callable, Dict, Mapping
+from dataclasses import dataclass, replace
+from typing import Callable, Dict, Iterable, Mapping
 
 from spotkeeper_agent.generations import Peer
 from spotkeeper_agent.peer_messages import PeerState
+from spotkeeper_ledger import Member
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,25 @@ class Table:
             self._heard = {node: each for node, each in self._heard.items() if each.rose_at >= before}
 
 
-def as_peer(heard: Heard, now: float) -> Peer:
-    """Return what is known of a node, as decisions are made upon it."""
+def known_peers(table: Table, members: Iterable[Member], since: Mapping[str, float], now: float) -> Dict[str, Peer]:
+    """Return what is known of all nodes, as decisions are made upon it; every member is among them.
+
+    Args:
+        table: what they have said.
+        members: those of the present generation.
+        since: when each of them was first known to be one.
+        now: by the table's clock.
+    """
+    found = {node: _as_peer(each, now) for node, each in table.all().items()}
+    for member in members:
+        silent = now - since.get(member.node, now)
+        # Never heard: as silent as it is known to be a member. Heard before: not counted before it became one.
+        heard = found.get(member.node, Peer(member, silent_seconds=silent))
+        found[member.node] = replace(heard, silent_seconds=min(heard.silent_seconds, silent))
+    return found
+
+
+def _as_peer(heard: Heard, now: float) -> Peer:
     state = heard.state
     return Peer(
         member=state.member,

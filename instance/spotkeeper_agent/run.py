@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Callable, List, Optional, Tuple, TypedDict, TypeVar
 
-from spotkeeper_agent.agent import Agent, Event, Shutdown, SpecSeen
+from spotkeeper_agent.agent import Agent
 from spotkeeper_agent.clouds import identity, notice_sources
 from spotkeeper_agent.config import AgentConfig
 from spotkeeper_agent.council import Council, LocalRanks
 from spotkeeper_agent.desk import Desk
+from spotkeeper_agent.events import Event, Shutdown, SpecSeen
 from spotkeeper_agent.hook import HookName, HookWatch, LifecycleHook
 from spotkeeper_agent.job import kill_leftover
 from spotkeeper_agent.keeper import Keeper

@@ -22,7 +22,6 @@ from spotkeeper_agent.generations import (
     RUNS,
     Change,
     Door,
-    Peer,
     View,
     decide,
     joining,
@@ -31,7 +30,7 @@ from spotkeeper_agent.generations import (
 from spotkeeper_agent.keeper import Ended, Lost, Taken
 from spotkeeper_agent.logs import log
 from spotkeeper_agent.peer_messages import PeerNotice, PeerState
-from spotkeeper_agent.peer_table import as_peer
+from spotkeeper_agent.peer_table import known_peers
 from spotkeeper_agent.peers import Peers
 from spotkeeper_agent.team_words import Outcome, Own, PeerWord
 from spotkeeper_agent.voice import Voice
@@ -76,7 +75,7 @@ class Team(threading.Thread):
         self._willing_since = self._turned = clock()
         self._look_due = self._beat_due = 0.0
         self._number = 0
-        """The generation that was read last, and since when its members are known."""
+        """The generation that was read last."""
         self._since: Dict[str, float] = {}
         self._held: Optional[Generation] = None
         self._taken = 0
@@ -221,10 +220,8 @@ class Team(threading.Thread):
     def _get_to_know(self, current: Generation) -> None:
         if current.number == self._number:
             return
-        now = self._clock()
-        first = self._number == 0
-        self._number = current.number
-        self._since = {member.node: now for member in current.members}
+        first, self._number = self._number == 0, current.number
+        self._since = dict.fromkeys((member.node for member in current.members), self._clock())
         self._crashed_at, self._door = None, Door(self._elastic.join)
         self._voice.renew()
         self._told = set()
@@ -235,29 +232,20 @@ class Team(threading.Thread):
         log("generation", number=current.number, state=current.state, nodes=[m.node for m in current.members])
 
     def _view(self) -> View:
+        now, generation = self._clock(), self._ledger.generation
+        peers = known_peers(self._peers.table, generation.members if generation else (), self._since, now)
         return View(
             me=self._member.node,
             incarnation=self._config.incarnation,
-            current=self._ledger.generation,
+            current=generation,
             unchanged_seconds=self._ledger.unchanged_seconds,
-            peers=self._known(),
+            peers={**peers, self._member.node: self._voice.as_peer(now - self._willing_since)},
             lease_seconds=self._lease_seconds,
             settle_seconds=self._lease_seconds / 3,
             min_nodes=self._elastic.min_nodes,
             max_restarts=self._config.max_restarts,
             single_zone=self._elastic.single_zone,
         )
-
-    def _known(self) -> Dict[str, Peer]:
-        now = self._clock()
-        found = {node: as_peer(each, now) for node, each in self._peers.table.all().items()}
-        for member in self._ledger.generation.members if self._ledger.generation else ():
-            since = self._since.get(member.node, now)
-            # Never heard: as silent as it is known to be a member. Heard before: not counted before it became one.
-            heard = found.get(member.node, Peer(member, silent_seconds=now - since))
-            found[member.node] = replace(heard, silent_seconds=min(heard.silent_seconds, now - since))
-        found[self._member.node] = self._voice.as_peer(now - self._willing_since)
-        return found
 
     def _crashed_seconds(self, view: View) -> Optional[float]:
         crashed = any(peer.job == CRASHED and peer.generation == self._number for peer in view.peers.values())
