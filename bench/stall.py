@@ -160,7 +160,6 @@ def stalls(state: dict[str, Any], folder: Path, rounds: int, later: int) -> dict
             fresh[name] = CONTENDERS[name](state, place)
         for step in range(1 + later):
             for name in order:
-                gc.collect()
                 began = time.perf_counter()
                 fresh[name].save(step)
                 took[name]["later" if step else "first"].append(time.perf_counter() - began)

@@ -58,6 +58,9 @@ class BulkOf:
     def discard(self, folder: str) -> None:
         pass
 
+    def vacate(self, folder: str) -> None:
+        pass
+
 
 def put_behind(store: CheckpointStore, board: Board) -> None:
     """Let ``store`` reach its place through ``board`` only."""

@@ -14,8 +14,9 @@ from spotkeeper_responder.notices import RESEND_SECONDS, SENDING
 
 ROUND_SECONDS = 61.0
 """Longer than any of the fleets' durations."""
-MOST_ROUNDS = 22
-"""Longer than a recommendation to rebalance is remembered, until which its node is taken for one that is replaced."""
+MOST_ROUNDS = 26
+"""Longer than a recommendation to rebalance is remembered, until which its node is taken for one that is replaced, and
+time to replace it after all."""
 MOST_TICKS = 4
 """One to drain who is too much, one to let them go if they have saved already, and one to find that all is done."""
 

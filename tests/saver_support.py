@@ -10,7 +10,6 @@ from typing import Any
 from checkpoint_support import begun
 from spotkeeper_ledger import Unavailable
 from spotkeeper_training import CheckpointStore
-from spotkeeper_training.bulk import Took
 
 
 class Gate:
@@ -35,11 +34,14 @@ class Gate:
             raise Unavailable("the bucket is away")
         self._bulk.upload(key, views, seconds=seconds)
 
-    def download(self, key: str, into: memoryview, took: Took, *, seconds: float) -> int | None:
-        return self._bulk.download(key, into, took, seconds=seconds)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bulk, name)
 
-    def settle(self, folder: str) -> None:
-        self._bulk.settle(folder)
+    def discard(self, folder: str) -> None:
+        self._bulk.discard(folder)
+
+    def vacate(self, folder: str) -> None:
+        self._bulk.vacate(folder)
 
 
 def gated(folder: Path, generation: int = 1) -> tuple[CheckpointStore, Gate]:

@@ -45,6 +45,7 @@ def test_milestones_and_pinned_checkpoints_stay_with_their_parts(folder: str) ->
     store.unpin(published[30])
     store.publish(130, PARTS)
     assert kept(folder) == [50, 100, 120, 130]
+    assert len([*Path(folder.removeprefix("file://"), "parts").iterdir()]) == 4, "no empty folder is left"
     with pytest.raises(NoWholeCheckpoint, match="is not there any more"):
         store.pin(published[30])
     assert [*open_board(folder).list("pins/")] == []

@@ -73,7 +73,7 @@ def test_a_retention_that_cannot_be_used_is_named(settings: dict[str, float], sa
         Retention(**settings)  # type: ignore[arg-type]
 
 
-HEAD = Head(2)
+HEAD = Head(2, step=30)
 
 
 def objects(*found: tuple[str, float]) -> list[Entry]:
@@ -106,3 +106,15 @@ def test_remains_of_a_later_generation_of_unclear_manifests_and_what_is_unknown_
         ("notes/g1-s10-r0-bb/weights", 0.0),
     )
     assert orphans(found, set(), ["manifests/g1-s10-77.json"], HEAD, older_than=1.0) == ["parts/g1-s100-r0-bb/weights"]
+
+
+def test_what_may_belong_to_the_next_save_stays_whatever_the_clock_says() -> None:
+    found = objects(
+        *((f"parts/g2-s{step}-r1-aa/weights", 0.0) for step in (20, 30, 31)),
+        *((f"shards/g1-s{step}-bb/r1-cc.json", 0.0) for step in (20, 40)),
+    )
+    assert orphans(found, set(), [], HEAD, older_than=1e9) == [
+        "parts/g2-s20-r1-aa/weights",
+        "shards/g1-s20-bb/r1-cc.json",
+        "shards/g1-s40-bb/r1-cc.json",
+    ]

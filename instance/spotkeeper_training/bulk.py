@@ -33,7 +33,10 @@ class Bulk(Protocol):
         """Make the names of what was uploaded below ``folder`` last as well."""
 
     def discard(self, folder: str) -> None:
-        """Take away what is left of a folder that nothing names, where that is easily done; raises nothing."""
+        """Take away half a checkpoint that nothing names, where that is easily done; raises nothing."""
+
+    def vacate(self, folder: str) -> None:
+        """Take away a folder whose objects were deleted, where that is something; raises nothing."""
 
 
 def open_bulk(uri: str, *, seconds: float) -> Bulk:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Iterator, Optional, Sequence, Set, Tuple
 
@@ -73,6 +74,13 @@ class FolderBulk:
     def discard(self, folder: str) -> None:
         """Remove a folder: on a full disk the next save would find no room beside half of this one."""
         shutil.rmtree(self._root / folder, ignore_errors=True)
+
+    def vacate(self, folder: str) -> None:
+        """Remove a folder if it is empty, and the one above it if that is empty too."""
+        with suppress(OSError):
+            (self._root / folder).rmdir()
+            if folder.count("/") > 1:
+                (self._root / folder).parent.rmdir()
 
     def _make(self, folder: Path) -> None:
         if not folder.is_dir():

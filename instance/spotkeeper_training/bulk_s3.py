@@ -29,3 +29,6 @@ class S3Bulk:
 
     def discard(self, folder: str) -> None:
         """Do nothing: a bucket that has just failed would take long, and what is left is deleted after the grace."""
+
+    def vacate(self, folder: str) -> None:
+        """Do nothing: a bucket has no folders."""

@@ -6,7 +6,6 @@ machine whose processors are busy that wait is longer than the copy.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from typing import List, Sequence, Tuple
@@ -52,5 +51,7 @@ def share_out(spans: Sequence[Span], shares: int) -> List[List[Span]]:
 
 
 def _copy(spans: Sequence[Span]) -> None:
+    import ctypes  # noqa: PLC0415 - who saves bytes alone does without
+
     for target, source, size in spans:
         ctypes.memmove(target, source, size)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import statistics
 import time
 from collections import deque
 from dataclasses import replace
@@ -25,6 +24,7 @@ from spotkeeper_training.behind import Behind, DoesNotFit
 from spotkeeper_training.figures import p95, rate
 from spotkeeper_training.interval import StepInterval, save_interval
 from spotkeeper_training.notice_file import NoticeFile
+from spotkeeper_training.pending import median
 from spotkeeper_training.saver import Saver
 from spotkeeper_training.stacks import answer_stacks
 from spotkeeper_training.store import CheckpointStore
@@ -242,7 +242,7 @@ class CheckpointGuard:
         if seconds is not None:
             self._save_seconds.append(seconds)
         if self._save_seconds and self._mean_spell is not None:
-            usual = statistics.median(self._save_seconds)
+            usual = median(self._save_seconds)
             self._interval = save_interval(usual, self._mean_spell, self._notice_seconds)
         self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
         self._due, self._retry_due = ended + self._interval, -math.inf

@@ -122,8 +122,8 @@ class Objects:
     def delete_objects(self, keys: Sequence[str]) -> None:
         """Delete objects that nothing names."""
         self._crew.run([partial(self._board.delete, key) for key in keys])
-        for folder in {key.rpartition("/")[0] for key in keys if key.startswith(PARTS)}:
-            self._bulk.discard(folder)
+        for folder in {key.rpartition("/")[0] for key in keys}:
+            self._bulk.vacate(folder)
 
     def _write(self, folder: str, rank: int, piece: Piece, kind: str, deadline: Optional[float]) -> Part:
         key = f"{folder}/{piece.label}"

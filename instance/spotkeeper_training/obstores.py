@@ -147,6 +147,9 @@ class ObstoreBulk:
     def discard(self, folder: str) -> None:
         """Do nothing: a bucket that has just failed would take long, and what is left is deleted after the grace."""
 
+    def vacate(self, folder: str) -> None:
+        """Do nothing: a bucket has no folders."""
+
 
 def _version(meta: Dict[str, Any]) -> str:
     return str(meta["version"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Deque, Dict, Optional, Tuple
+from typing import Any, Deque, Dict, Iterable, Optional, Tuple
 
 from spotkeeper_training.state import Plan
 from spotkeeper_training.store import Checkpoint
@@ -100,4 +99,11 @@ class Pace:
         """
         if not self._last:
             return None
-        return statistics.median(took * max(1.0, size / of) for of, took in self._last)
+        return median([took * max(1.0, size / of) for of, took in self._last])
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median of some numbers; the module ``statistics`` takes longer to import than a small save."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

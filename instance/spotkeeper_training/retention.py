@@ -9,7 +9,7 @@ from typing import AbstractSet, Dict, Iterable, List, Optional, Tuple, Union
 from spotkeeper_ledger import Entry, Head
 
 _MANIFEST = re.compile(r"manifests/g(\d+)-s(\d+)-[0-9a-f]+\.json")
-_REMAINS = re.compile(r"(?:parts|shards|loads)/g(\d+)-[^/]+/.+")
+_REMAINS = re.compile(r"(?:parts|shards|loads)/g(\d+)-(?:s(\d+)-)?[^/]+/.+")
 _NOBODY = float("inf")
 
 
@@ -77,7 +77,7 @@ def orphans(
         entries: what lies under ``parts/``, ``shards/`` and ``loads/``; listed before the manifests were.
         named: keys that manifests name.
         unclear: keys of manifests that could not be read: what may be theirs stays.
-        head: as the caller has just published it.
+        head: as the caller has just published it. What is of its generation, and of its step or a later one, stays.
         older_than: by the store's own clock. What lies in one folder goes together, as old as the youngest of it:
             younger ones may be on their way into a checkpoint.
     """
@@ -93,7 +93,7 @@ def orphans(
         if touched[entry.key.rpartition("/")[0]] < older_than
         and entry.key not in named
         and not entry.key.startswith(spared)
-        and _generation(entry.key) <= head.generation
+        and _is_past(entry.key, head)
     ]
 
 
@@ -107,6 +107,10 @@ def _place(key: str) -> Tuple[float, int]:
     return (int(found.group(1)), int(found.group(2))) if found else (_NOBODY, 0)
 
 
-def _generation(key: str) -> float:
+def _is_past(key: str, head: Head) -> bool:
+    """Whether it can belong to no save that is still to be published, whatever clocks say."""
     found = _REMAINS.fullmatch(key)
-    return int(found.group(1)) if found else _NOBODY
+    if not found or int(found.group(1)) > head.generation:
+        return False
+    of_this = int(found.group(1)) == head.generation and found.group(2) is not None and head.step is not None
+    return not of_this or int(found.group(2)) < (head.step or 0)

@@ -6,7 +6,6 @@ huge pages where the kernel gives them, and is pinned where the state lies on a 
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import mmap
 from typing import Any, Dict, List, Optional, Tuple
@@ -57,6 +56,8 @@ class Staging:
             _advise(region, mmap.MADV_DONTFORK)
         touch(memoryview(region))
         self._region, self.size = region, size
+        import ctypes  # noqa: PLC0415 - who saves bytes alone does without
+
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(region))
 
     def release(self) -> None:

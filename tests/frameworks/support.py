@@ -17,7 +17,8 @@ from spotkeeper_training import CheckpointStore
 
 HERE = Path(__file__).parent
 DIARY, RESULT, MEETING = "FRAMEWORKS_DIARY", "FRAMEWORKS_RESULT", "FRAMEWORKS_MEETING"
-SECONDS = 90.0
+SECONDS = 300.0
+"""How long anything may take: many times what it takes on a machine with nothing else to do."""
 
 
 @dataclass
