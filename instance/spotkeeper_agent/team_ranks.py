@@ -9,7 +9,7 @@ from typing import Dict, Mapping, Optional, Protocol, Type, TypeVar
 from spotkeeper_agent.agreement import Present
 from spotkeeper_agent.council import LocalRanks
 from spotkeeper_ledger import MalformedDocument, dump, load, run_dir
-from spotkeeper_ledger.run_dir import Agreement, Confirmation, RankState
+from spotkeeper_ledger.run_dir import ARMED, Agreement, Confirmation, RankState
 
 AGREEMENT, CONFIRMATION = "agreement", "confirmation"
 LEAD_SECONDS = 0.5
@@ -73,7 +73,8 @@ class TeamRanks:
                     states[state.rank] = state
                     if f"lost-{state.rank}" in documents:
                         lost.add(state.rank)
-        return Present({rank: self._paced(state) for rank, state in states.items()}, frozenset(lost))
+        paced = {rank: self._paced(state) for rank, state in states.items()}
+        return Present({rank: state for rank, state in paced.items() if state is not None}, frozenset(lost))
 
     def tell(self, agreement: Agreement) -> None:
         """Write ``agreement.json`` here, and have it written on the other nodes where this is the first."""
@@ -105,14 +106,17 @@ class TeamRanks:
             self.confirmed = found
         return {}
 
-    def _paced(self, state: RankState) -> RankState:
+    def _paced(self, state: RankState) -> Optional[RankState]:
         """Fill in how fast a rank is that does not know it yet: one that is past the stop step holds up all others.
 
-        What it took to its first step counts too, so the double is taken.
+        What it took to its first step counts too, so the double is taken. An armed rank that was seen once only is left
+        out: it says where it is fifty times a second.
         """
         began = self._began.setdefault(state.rank, state)
-        if state.steps_per_second or state.at <= began.at:
+        if state.steps_per_second or state.stage != ARMED:
             return state
+        if state.at <= began.at or state.step <= began.step:
+            return None
         return replace(state, steps_per_second=2 * (state.step - began.step) / (state.at - began.at))
 
 
