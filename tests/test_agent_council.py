@@ -147,21 +147,6 @@ def test_a_rank_in_evaluation_is_waited_for(nodes: Nodes) -> None:
     saved_together(job)
 
 
-def test_a_rank_in_evaluation_after_it_has_armed_is_waited_for_at_the_stop_step(nodes: Nodes) -> None:
-    job = Job(nodes, 2, "--loose", 60)
-    job.await_step(5)
-    job.hold(0, 1)
-    job.notice()
-    job.release(0)
-    wait_until(lambda: job.state(0).stage == "armed")
-    (job.folder / "hold-1").rename(job.folder / "kept")  # it arms, and is held again in its next step
-    wait_until(lambda: job.state(1).stage == "armed")
-    (job.folder / "kept").rename(job.folder / "hold-1")
-    wait_until(lambda: "saved" in [job.state(rank).stage for rank in range(2)] or job.state(0).stage == "promised")
-    (job.folder / "hold-1").unlink()
-    saved_together(job)
-
-
 def test_a_step_that_is_longer_than_the_notice_fails_cleanly(nodes: Nodes) -> None:
     job = Job(nodes, 2, "--loose", 100_000, "--save-every", 0.3)
     first = wait_until(lambda: latest(nodes), what="a periodic checkpoint of both ranks")
@@ -169,8 +154,8 @@ def test_a_step_that_is_longer_than_the_notice_fails_cleanly(nodes: Nodes) -> No
     job.hold(1)
     deadline = job.notice(7)
     wait_until(job.is_over, 20)
-    assert time.time() < deadline
     failed = job.node.logged("agreement")[-1]
+    assert failed["at"] < deadline
     assert (failed["stage"], failed["notice_id"]) == ("failed", "i-1:leaving")
     assert failed["reason"] == "not at a step boundary in time: rank 1"
     standing = latest(nodes)

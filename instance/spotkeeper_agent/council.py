@@ -41,6 +41,13 @@ class Ranks(Protocol):
     def tell(self, agreement: Agreement) -> None:
         """Let all of them read ``agreement``. Raises ``OSError`` if it cannot be written."""
 
+    @property
+    def follows(self) -> bool:
+        """Whether another node's agent decides."""
+
+    def decided(self) -> Optional[Agreement]:
+        """Return what that agent has decided last."""
+
 
 class LocalRanks:
     """The ranks on this node, through its run directory ``folder``."""
@@ -69,6 +76,15 @@ class LocalRanks:
     def tell(self, agreement: Agreement) -> None:
         """Write ``agreement.json``."""
         run_dir.write(self._folder, replace(agreement, attempt=self._start[1]))
+
+    @property
+    def follows(self) -> bool:
+        """Whether another node's agent decides: there is none."""
+        return False
+
+    def decided(self) -> Optional[Agreement]:
+        """Return nothing."""
+        return None
 
     def _state(self, entry: os.DirEntry[str]) -> Optional[RankState]:
         if entry.name.startswith("."):
@@ -137,7 +153,7 @@ class Council(threading.Thread):
             until = notice.stop_times()[0] if notice.leaving else math.inf
             wanted = Wanted(notice.notice_id, notice.heard.wall, notice.leaving, until)
         if wanted != self._wanted:
-            self._wanted = wanted
+            self._wanted, self._since = wanted, boot_time()
             self._wake.set()
 
     def run(self) -> None:
@@ -153,12 +169,18 @@ class Council(threading.Thread):
                 return IDLE_SECONDS
             now = boot_time()
             try:
-                self._coordinator = self._coordinator.turn(self._ranks.present(), self._wanted, now)
+                present = self._ranks.present()
+                if self._ranks.follows:
+                    self._coordinator = replace(self._coordinator, agreement=self._ranks.decided())
+                else:
+                    self._coordinator = self._coordinator.turn(present, self._wanted, now)
                 self._publish(now)
             except OSError as error:
                 log("agreement-failing", error=str(error))
                 return SLOW_SECONDS
             stage = self._coordinator.stage
+            if self._ranks.follows and stage not in (COMMIT, GO):
+                stage = ARMING
         if stage in (COMMIT, GO):
             return OPEN_SECONDS if now < self._since + LONG_SECONDS else SLOW_SECONDS
         if stage == ARMING:

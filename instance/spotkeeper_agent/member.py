@@ -20,13 +20,13 @@ from spotkeeper_agent.generations import CRASHED, DONE, NONE, RUNS, STOPPED
 from spotkeeper_agent.hook import HookWatch, LifecycleHook
 from spotkeeper_agent.keeper import Ended, Lost
 from spotkeeper_agent.logs import log
-from spotkeeper_agent.member_ranks import MemberRanks
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.notices import Book, Moment, Notice, Word
 from spotkeeper_agent.peer_messages import PeerNotice
 from spotkeeper_agent.reporter import Reporter
 from spotkeeper_agent.runner import JobExited, Runner
 from spotkeeper_agent.team import Team
+from spotkeeper_agent.team_ranks import TeamRanks
 from spotkeeper_agent.team_words import Own, PeerWord
 from spotkeeper_ledger import NOTICE_KINDS, FleetSpec, Generation, run_dir
 from spotkeeper_ledger.run_dir import LocalProgress
@@ -48,7 +48,7 @@ class MemberAgent(Agent):
         inbox: queue.SimpleQueue[Any],
         *,
         team: Team,
-        ranks: MemberRanks,
+        ranks: TeamRanks,
         runner: Runner,
         reporter: Reporter,
         hook_watch: HookWatch,

@@ -25,7 +25,6 @@ from spotkeeper_agent.keeper import Keeper
 from spotkeeper_agent.lease import Lease
 from spotkeeper_agent.logs import log
 from spotkeeper_agent.member import MemberAgent
-from spotkeeper_agent.member_ranks import LEAD_SECONDS, MemberRanks
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.outbox import Outbox
 from spotkeeper_agent.reporter import Reporter
@@ -33,6 +32,7 @@ from spotkeeper_agent.runner import Runner
 from spotkeeper_agent.server import Server
 from spotkeeper_agent.sources import NoticeSource, Poller, Signals
 from spotkeeper_agent.team import Team
+from spotkeeper_agent.team_ranks import LEAD_SECONDS, TeamRanks
 from spotkeeper_ledger import (
     Board,
     BoardError,
@@ -97,8 +97,9 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     board = open_board(config.ledger, region=config.region, most_bytes=MAX_DOCUMENT_BYTES)
     outbox = Outbox()
     team = _team(config, node, board, inbox) if config.elastic else None
-    ranks = MemberRanks(Path(config.run_dir), node.name, team) if team else LocalRanks(Path(config.run_dir))
-    council = Council(ranks, lead_seconds=LEAD_SECONDS if team else None)
+    local = LocalRanks(Path(config.run_dir))
+    ranks = TeamRanks(local, team, Path(config.run_dir)) if team else None
+    council = Council(ranks, lead_seconds=LEAD_SECONDS) if ranks else Council(local)
     parts: _Parts = {
         "runner": Runner(_without_budget(config) if team else config, node.name, inbox.put, council),
         "reporter": Reporter(config, node, board, outbox),
@@ -106,9 +107,9 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
         "open_hook": functools.partial(_open_hook, config, node),
     }
     threads: List[threading.Thread] = [Poller(source, inbox.put) for source in _sources(config, node, board)]
-    if team is not None and isinstance(ranks, MemberRanks):
+    if team is not None and ranks is not None:
         agent: Agent = MemberAgent(config, node, inbox, team=team, ranks=ranks, **parts)
-        threads += [team, ranks]
+        threads.append(team)
     else:
         keeper = _keeper(config, node, board, inbox)
         agent = Agent(config, node, inbox, keeper=keeper, **parts)

@@ -125,9 +125,10 @@ class Team(threading.Thread):
         return {node: each.state.documents for node, each in self._peers.table.all().items() if node in others}
 
     def first(self) -> Optional[str]:
-        """Return the node that rank 0 runs on, ``None`` where no generation runs here."""
+        """Return the node of the present generation's first member, ``None`` if that is this one or there is none."""
         held = self._held
-        return held.members[0].node if held else None
+        node = held.members[0].node if held else self._member.node
+        return None if node == self._member.node else node
 
     # Called by any thread.
 
