@@ -82,3 +82,17 @@ def test_an_end_that_cannot_be_written_is_written_when_it_can(fleet: Fleet) -> N
     faulty.away = False
     one.turn()
     assert told.get_nowait() == Ended(1, "ending")
+
+
+def test_who_forbids_it_sees_that_it_may_be_taken_all_the_same(fleet: Fleet) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def tell(outcome: Outcome) -> None:
+        one.allow(allowed=False)  # as an agent may, that is told to stop meanwhile
+        seen.append((isinstance(outcome, Taken), one.seeking))
+
+    one = Keeper(Lease(fleet.board, FLEET, INCARNATION, a_node("i-1").as_member(), 30), tell, 5.0, 0.05)
+    one.allow(allowed=True)
+    one.turn()
+    assert seen == [(True, True)]
+    assert not one.seeking

@@ -178,7 +178,8 @@ class Agent:
         if not self._shutdown or self._runner.running:
             return False
         deadline = self._book.notice.deadline if self._book.notice else None
-        return not self._holds or deadline is None or Moment.now().boot >= deadline.boot + END_SECONDS
+        free = not (self._holds or self._keeper.seeking) and self._inbox.empty()  # the job may just have been taken
+        return free or deadline is None or Moment.now().boot >= deadline.boot + END_SECONDS
 
     def _hear(self, word: Word, now: Moment) -> None:
         self._in_hook = self._in_hook or word.in_hook

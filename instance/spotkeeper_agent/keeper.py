@@ -43,6 +43,10 @@ Outcome = Union[Taken, Lost, Ended]
 class Holder(Protocol):
     """What takes, keeps and ends a node's part in the job."""
 
+    @property
+    def seeking(self) -> bool:
+        """Whether this node may be about to take part, on account of having been allowed to before."""
+
     def allow(self, allowed: bool) -> None:
         """Say whether this node may take part."""
 
@@ -66,8 +70,14 @@ class Keeper(threading.Thread):
         self._seek_seconds, self._beat_seconds = seek_seconds, beat_seconds
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._allowed = False
+        self._seeking = False
         self._ending: Optional[Tuple[str, str]] = None
         self._failing = False
+
+    @property
+    def seeking(self) -> bool:
+        """Whether it looks for the lease right now; what it takes is told before it looks no more."""
+        return self._seeking
 
     def allow(self, allowed: bool) -> None:
         """Say whether this node may take the lease."""
@@ -107,8 +117,7 @@ class Keeper(threading.Thread):
         held, ending = self._lease.held, self._ending
         if held is None:
             self._ending = None
-            if self._allowed:
-                self._seek()
+            self._seek()
         elif ending is not None:
             ours = self._lease.end(*ending)
             self._ending = None
@@ -117,6 +126,10 @@ class Keeper(threading.Thread):
             self._tell(Lost(held.number))
 
     def _seek(self) -> None:
-        taken = self._lease.seek()
-        if taken is not None:
-            self._tell(Taken(taken))
+        self._seeking = True  # before it is asked whether that is allowed: whoever forbids it then sees what goes on
+        try:
+            taken = self._lease.seek() if self._allowed else None
+            if taken is not None:
+                self._tell(Taken(taken))
+        finally:
+            self._seeking = False

@@ -96,6 +96,11 @@ class Team(threading.Thread):
             self._peers.push()
             self._poke()
 
+    @property
+    def seeking(self) -> bool:
+        """No node takes part by itself: those that remain notice that this one has gone."""
+        return False
+
     def allow(self, allowed: bool) -> None:
         """Say whether this node may take part; all else about it stays as it was told."""
         self.tell(replace(self._voice.own, ready=allowed))
