@@ -137,7 +137,7 @@ class Coordinator:
             return self._end(FAILED, f"gone while agreeing: {_names(gone)}", now)
         if wanted is not None and (wanted.leaving, True) > (agreement.leaving, bool(agreement.notice_id)):
             return self._ask(present, wanted, now, passes=self.passes)
-        if present.at_stage(PASSED, self.round):
+        if self._is_passed(present):
             return self._ask(present, wanted, now, passes=self.passes + 1)
         promised = {state.rank for state in present.at_stage(PROMISED, self.round)}
         if len(promised) == present.world_size:
@@ -147,6 +147,17 @@ class Coordinator:
             late = _names(set(range(present.world_size)) - promised)
             return self._end(FAILED, f"no promise in time: {late}", now, wanted if too_late else None)
         return self
+
+    def _is_passed(self, present: Present) -> bool:
+        """Whether a rank says that it is past the stop step, or was when it has not read of it yet.
+
+        The latter may be waiting, in the middle of a step, for one that has promised and waits for it in turn.
+        """
+        stop_step = self._standing.stop_step
+        unaware = [state for state in present.states.values() if state.round < self.round]
+        return bool(present.at_stage(PASSED, self.round)) or any(
+            state.stage in (ARMED, PASSED) and stop_step is not None and state.step >= stop_step for state in unaware
+        )
 
     def _go(self, present: Present, wanted: Optional[Wanted], now: float) -> Coordinator:
         if present.at_stage(SAVED, self.round):  # a rank returns from its save only once the checkpoint is published

@@ -8,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional
 
-from spotkeeper_ledger.run_dir import ARMED, PROMISED, READY, SAVED, SAVING, UNSAVED, Agreement, LocalNotice
+from spotkeeper_ledger.run_dir import ARMED, PASSED, PROMISED, READY, SAVED, SAVING, UNSAVED, Agreement, LocalNotice
 from spotkeeper_training.agreement import GO_ON, RELEASED, SAVE, WAIT, Boundary, Stand, verdict
 from spotkeeper_training.rank_files import RankFiles
 
 POLL_SECONDS = 0.002
 """Pause between two looks of a rank that waits at its stop step."""
-REFRESH_SECONDS = 0.02
-"""How often, at most, an armed rank says where it is by now."""
 WAIT_SECONDS = 120.0
 """How long a rank waits at its stop step where no deadline says it; the agent gives up before."""
 VERDICT_SECONDS = 30.0
@@ -51,7 +49,7 @@ class RankSide:
     ) -> None:
         self._files = RankFiles(folder, rank, world_size, generation)
         self._rate, self._clock = rate, clock
-        self._told_at = self._opened_at = clock()
+        self._opened_at = clock()
         self._lonely = False
         self.previous = step
         """The last boundary; set by whoever has no reason to call :meth:`boundary`."""
@@ -159,15 +157,16 @@ class RankSide:
         now = self._clock()
         if not self._stand.open and stand.open:
             self._opened_at = now
-        stale = stand.stage == ARMED and now >= self._told_at + REFRESH_SECONDS
-        if stand != self._stand or stale:
+        # One that leaves a boundary without a promise says so each time: the agent has to know who is past a stop step,
+        # because that rank may come to no other boundary while one that has promised waits at this one.
+        leaves = stand.stage in (ARMED, PASSED)
+        if stand != self._stand or leaves:
             before, self._stand = self._stand, stand
             if not self._tell(step) and stand.stage == PROMISED:
                 self._stand = before  # nobody has heard it
-        if stale and self._files.read is None and not self._lonely and now >= self._opened_at + LONELY_SECONDS:
+        if leaves and self._files.read is None and not self._lonely and now >= self._opened_at + LONELY_SECONDS:
             self._lonely = True
             _log.warning("no agent answers: several ranks cannot agree on a step to save after without one")
 
     def _tell(self, step: int) -> bool:
-        self._told_at = self._clock()
         return self._files.tell(self._stand, step, self._rate())
