@@ -15,6 +15,7 @@ USUAL: dict[str, list[str]] = {
     "agent": ["--minutes", "1", "--changes", "20"],
     "cold_start": [],
     "declare": [],
+    "guard": [],
     "load": [],
     "notice": [],
     "storm": [],

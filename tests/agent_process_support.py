@@ -99,8 +99,9 @@ class Nodes:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._stack.callback(_end, process)
-        return AgentProcess(name, metadata, folder, process)
+        node = AgentProcess(name, metadata, folder, process)
+        self._stack.callback(_end, node)
+        return node
 
     def freeze(self, node: AgentProcess) -> None:
         """Stop an agent's process, though never in the middle of a write: its lock would freeze all others."""
@@ -110,15 +111,21 @@ class Nodes:
             wait_until(lambda: state(node.process.pid) == "T")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill everything of the agent's session: the agent and its job."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if stat.read_text().rpartition(")")[2].split()[3] == str(process.pid):
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+def kill_all_of(run_dir: Path) -> None:
+    """Kill whatever runs with this run directory in its environment: a job, and what it has put into other sessions."""
+    marked = f"SPOTKEEPER_RUN_DIR={run_dir}".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+            if marked in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def _end(node: AgentProcess) -> None:
+    """Kill the agent, then its job."""
     with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    process.wait()
+        node.process.kill()
+    node.process.wait()
+    kill_all_of(node.run_dir)
 
 
 def state(pid: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agent_process_support import AgentProcess
+from agent_process_support import AgentProcess, kill_all_of
 from agent_support import wait_until
 from team_support import Team, a_team
 
@@ -35,13 +34,7 @@ def join(team: Team, name: str) -> AgentProcess:
 def kill(team: Team, node: AgentProcess) -> None:
     """Take a node away without a word: the agent, torchrun and the ranks."""
     node.send(signal.SIGKILL)
-    marked = f"SPOTKEEPER_RUN_DIR={node.run_dir}".encode()
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if marked in path.read_bytes().split(b"\0"):
-                os.kill(int(path.parent.name), signal.SIGKILL)
-        except OSError:
-            continue
+    kill_all_of(node.run_dir)
     node.process.wait(10)
     shutil.rmtree(node.run_dir, ignore_errors=True)
 
