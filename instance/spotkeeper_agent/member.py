@@ -29,7 +29,7 @@ from spotkeeper_agent.team import Team
 from spotkeeper_agent.team_ranks import TeamRanks
 from spotkeeper_agent.team_words import Own, PeerWord
 from spotkeeper_ledger import NOTICE_KINDS, FleetSpec, Generation, run_dir
-from spotkeeper_ledger.run_dir import LocalProgress
+from spotkeeper_ledger.run_dir import EXIT_STOPPED_FOR_NOTICE, LocalProgress
 
 _JOBS = {Exit.FINISHED: DONE, Exit.NOTICE: STOPPED, Exit.LOST: STOPPED}
 """What an exit says about the generation; all others are crashes."""
@@ -122,15 +122,22 @@ class MemberAgent(Agent):
         )
 
     def _confirm(self, notice: Notice, now: Moment) -> None:
-        """Take the first node's word as well: rank 0 alone confirms, and that for all."""
+        """Take the first node's word as well: rank 0 alone confirms, and that for all.
+
+        Where the job has left before that word came, its own ranks' is as good: they return from a save once the
+        checkpoint is published.
+        """
         super()._confirm(notice, now)
-        found = self._ranks.confirmed
-        if found is None or (self._confirmed is not None and self._confirmed.step is not None):
+        if self._confirmed is not None and self._confirmed.step is not None:
             return
-        same = found.notice_id.rpartition(":")[2] == notice.notice_id.rpartition(":")[2]
-        if same and found.generation == self._number:
+        found = self._ranks.confirmed
+        same = found is not None and found.notice_id.rpartition(":")[2] == notice.notice_id.rpartition(":")[2]
+        if found is not None and same and found.generation == self._number:
             self._confirmed = Confirmed(found.step, found.at)
-            log("confirmed", notice_id=notice.notice_id, step=found.step)
+        elif self._confirmed is not None and self._report.exit_code == EXIT_STOPPED_FOR_NOTICE:
+            self._confirmed = Confirmed(self._ranks.saved(), self._confirmed.at)
+        if self._confirmed is not None and self._confirmed.step is not None:
+            log("confirmed", notice_id=notice.notice_id, step=self._confirmed.step)
 
     def _take(self, generation: Generation) -> None:
         self._forget_others(generation.number)

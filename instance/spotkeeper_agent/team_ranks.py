@@ -9,7 +9,7 @@ from typing import Dict, Mapping, Optional, Protocol, Type, TypeVar
 from spotkeeper_agent.agreement import Present
 from spotkeeper_agent.council import LocalRanks
 from spotkeeper_ledger import MalformedDocument, dump, load, run_dir
-from spotkeeper_ledger.run_dir import ARMED, Agreement, Confirmation, RankState
+from spotkeeper_ledger.run_dir import ARMED, SAVED, Agreement, Confirmation, RankState
 
 AGREEMENT, CONFIRMATION = "agreement", "confirmation"
 LEAD_SECONDS = 0.5
@@ -94,6 +94,11 @@ class TeamRanks:
     def follows(self) -> bool:
         """Whether another node's agent decides."""
         return self._team.first() is not None
+
+    def saved(self) -> Optional[int]:
+        """Return the step that the ranks of this node have saved last, ``None`` if they have saved nothing since."""
+        steps = {state.step for state in self._local.present().states.values() if state.stage == SAVED}
+        return max(steps, default=None)
 
     def _confirmation(self) -> Mapping[str, str]:
         """Take note of what rank 0 has confirmed, or pass it on where that was here."""
