@@ -18,7 +18,7 @@ help: ## show this
 rehearse: $(INSTALLED) ## interrupt a training fleet on this machine and watch it recover (ARGS="--scenario storm")
 	$(BIN)/spotkeeper rehearse aws $(ARGS)
 
-test: $(INSTALLED) ## run all tests (ARGS="-k fleet")
+test: $(INSTALLED) ## run all tests but those with frameworks (ARGS="-k fleet")
 	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-frameworks: $(FRAMEWORKS_INSTALLED) ## run the tests with torch, Lightning and transformers (ARGS="-k dcp")
