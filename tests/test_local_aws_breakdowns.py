@@ -28,8 +28,16 @@ def booted(aws: LocalAws, name: str) -> str:
     return launched(aws, name)[0]
 
 
+def state(pid: int) -> str | None:
+    """Return the letter of a process's state, or None where it has ended meanwhile, as the job's sleeps do."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def states(pids: list[int]) -> set[str]:
-    return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in pids}
+    return {known for pid in pids if (known := state(pid)) is not None}
 
 
 def test_a_node_that_dies_is_gone_at_once_and_found_by_the_health_check(aws: LocalAws) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from ledger_support import Answer, Asked, Server, answering
 from pulumi_support import Declared
+from spotkeeper.archives import agent_archive
 from spotkeeper_agent.hook import HookName, LifecycleHook
 from spotkeeper_agent.logs import log
 from spotkeeper_ledger import BoardError
@@ -31,7 +32,7 @@ CANARIES = {
 }
 """What the environment of whoever deploys may hold."""
 SECRET = re.compile(
-    r"(?:AKIA|ASIA)[A-Z0-9]{12,}|-----BEGIN [A-Z ]*PRIVATE KEY|aws_secret_access_key\s*[=:]|canary|"
+    r"(?-i:(?:AKIA|ASIA)[A-Z0-9]{12,})|-----BEGIN [A-Z ]*PRIVATE KEY|aws_secret_access_key\s*[=:]|canary|"
     r"AWS4-HMAC-SHA256 Credential=[A-Z0-9]|X-Amz-(?:Signature|Credential)=",
     re.IGNORECASE,
 )
@@ -63,8 +64,11 @@ def test_the_canaries_would_be_found() -> None:
 
 
 def test_what_is_declared_and_exported_holds_no_secret(declared: Declared) -> None:
+    agent = base64.b64encode(agent_archive().body).decode()
     for seen in declared.notes.seen:
-        assert not SECRET.search(json.dumps(seen.inputs, default=str)), seen.label
+        # Half a megabyte of base64 looks like a key id somewhere by chance: the archive is unpacked and read below.
+        plain = {name: value for name, value in seen.inputs.items() if value != agent}
+        assert not SECRET.search(json.dumps(plain, default=str)), seen.label
     assert not SECRET.search(json.dumps(dict(declared.exports), default=str))
     assert not SECRET.search(json.dumps(declared.notes.outputs, default=str))
 

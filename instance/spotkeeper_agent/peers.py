@@ -67,6 +67,7 @@ class Peers:
         self._ring = Ring()
         self._calls: Dict[str, _Caller] = {}
         self._callers = threading.BoundedSemaphore(MAX_CALLERS)
+        self._over = False
         self._socket = _listen(address, port)
         self.port = int(self._socket.getsockname()[1])
 
@@ -99,6 +100,15 @@ class Peers:
         until = time.monotonic() + seconds
         for caller in list(self._calls.values()):
             caller.quiet.wait(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        """Say nothing more and listen no longer; connections that are open end within ten of their pauses."""
+        self._over = True
+        for caller in list(self._calls.values()):
+            caller.stop()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes who waits for a caller, as closing alone does not
+        self._socket.close()
 
     def ring(self) -> Ring:
         """Whose lines are believed now."""
@@ -134,6 +144,8 @@ class Peers:
             try:
                 connection, _ = self._socket.accept()
             except OSError as error:
+                if self._over:
+                    return
                 log("peers-failing", error=str(error))
                 time.sleep(_RETRY_SECONDS)
                 continue

@@ -109,8 +109,9 @@ class Team(threading.Thread):
         """Do nothing: how the command ended here is told with :meth:`tell`, and what follows is a decision of all."""
 
     def farewell(self, seconds: float) -> None:
-        """Wait until those members that answer have heard the last of this node, at most ``seconds``."""
+        """Be silent after those members that answer have heard the last of this node, at most ``seconds`` later."""
         self._peers.flush(seconds)
+        self._peers.close()
 
     def share(self, documents: Mapping[str, str]) -> None:
         """Let all other members have these documents, instead of those of before."""
