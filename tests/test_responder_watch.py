@@ -72,7 +72,7 @@ def test_a_call_that_hangs_is_left_in_time_and_what_waits_behind_it_is_never_mad
 
     class Hanging:
         def read(self, key: str) -> None:
-            released.wait(10)
+            released.wait(60)
 
         def write(self, key: str, body: bytes, *, expect: object) -> str:
             written.append(key)
@@ -83,7 +83,7 @@ def test_a_call_that_hangs_is_left_in_time_and_what_waits_behind_it_is_never_mad
     began = time.monotonic()
     with board.before_signal(), pytest.raises(Unavailable, match=r"did not answer within 2\.0 s"):
         board.read("k")
-    assert LEDGER_SECONDS <= time.monotonic() - began < LEDGER_SECONDS + 0.5
+    assert LEDGER_SECONDS <= time.monotonic() - began < 10, "long before the call itself would have ended"
     another = WatchedBoard(Hanging(), worker=worker)  # type: ignore[arg-type]  # of the next batch
     another._allowance = 0.1
     with another.before_signal(), pytest.raises(Unavailable):
