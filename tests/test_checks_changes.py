@@ -86,6 +86,8 @@ def test_what_went_well_is_not_complained_about():
 def test_a_node_that_the_cloud_chose_or_that_just_ended():
     chosen = bent(shrunk(), "i-one", left=Departure(at(13), "chosen"))
     assert "i-one was chosen by the cloud to end, expected that only named nodes do" in told(chosen)
+    going = bent(shrunk(), "i-one", left=Departure(at(13), "chosen"), ended_at=None)
+    assert "i-one was chosen by the cloud to end, expected that only named nodes do" in told(going)
     assert "i-one ended, and nobody had taken or named it" in told(bent(shrunk(), "i-one", left=None))
     assert told(bent(shrunk(), "i-one", left=None, reclaimed=True)) == []
     assert told(bent(shrunk(), "i-one", left=Departure(at(13), "rebalanced"))) == []

@@ -42,7 +42,8 @@ def test_a_cloud_that_may_choose_who_goes_is_found_out(tmp_path):
 
     steps = [
         Step("deploy", when="training-mid-epoch", config={"nodes": 1}),
-        Step("wait", when="deployed", after=1),
+        Step("wait", when="deployed"),
+        Step("wait", when="at-size"),
     ]
     assert "was chosen by the cloud to end" in told("resize", tmp_path, steps, meddle=unprotect)
 

@@ -63,9 +63,9 @@ def test_a_zombie_that_is_not_fenced_is_found_out(tmp_path):
             older = replace(head, generation=1, revision=head.revision + 1)
             s3.put_object(Bucket=CHECKPOINTS, Key=HEAD_KEY, Body=dump(older))
 
+    # Whether it is refused all the same depends on who publishes first after the head was put back.
     report = play("zombie", tmp_path, unfence, until="publish-refused", within=4)
     assert broken(report, "head went back from generation 2 to 1")
-    assert broken(report, "was never refused a checkpoint") or broken(report, "waited for publish-refused")
 
 
 def test_forgeries_that_reach_another_nodes_folder_are_found_out(tmp_path):

@@ -15,11 +15,12 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 def _nobody_is_chosen(evidence: Evidence) -> Iterator[str]:
-    """Every node that ended was named, taken by the scenario, or went with the whole fleet."""
+    """Every node that ended, or is on its way, was named, taken by the scenario, or went with the whole fleet."""
     timeline = evidence.timeline
     destroyed_at = first(deploy.began_at for deploy in timeline.deploys if deploy.change == DESTROY)
     for life in timeline.lives:
-        if life.ended_at is None or life.reclaimed or (destroyed_at is not None and life.ended_at > destroyed_at):
+        going_at = life.left.at if life.left else life.ended_at
+        if going_at is None or life.reclaimed or (destroyed_at is not None and going_at > destroyed_at):
             continue
         if life.left is None:
             yield f"{life.node} ended, and nobody had taken or named it"
