@@ -146,6 +146,14 @@ def test_the_hook_may_be_completed_without_a_confirmation_once_time_is_up():
     assert broken_promises(replace(GOOD, timeline=timeline)) == []
 
 
+def test_what_was_given_back_with_a_job_that_ended_before_the_reclaim_was_bought_in_time():
+    early = replace(
+        with_desired(backup=[(START, 0), (START + 10.5, 1), (START + 14, 0)]), finished_at=START + 12, reshaped=[]
+    )
+    told = broken_promises(replace(GOOD, timeline=early))
+    assert not [each for each in told if "were asked for when" in each]
+
+
 def test_the_policy_never_buys_nothing_and_needs_no_return():
     timeline = recovered()
     never = replace(timeline, shape=replace(timeline.shape, policy="never"))

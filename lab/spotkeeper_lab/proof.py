@@ -158,6 +158,8 @@ def _sizes_as_expected(evidence: Evidence) -> Iterator[str]:
 
 def _bought_in_time(timeline: Timeline, notice: Notice) -> Iterator[str]:
     gone = notice.gone_at or notice.deadline or timeline.ended_at
+    if timeline.finished_at is not None and timeline.finished_at < gone:
+        return  # what was bought has been given back with everything else
     shape = timeline.shape_at(gone)
     spot = [life for life in timeline.lives if life.group == SPOT]
     coming = sum(life.launched_at < gone <= (life.serving_at or FOREVER) for life in spot)
