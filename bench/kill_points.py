@@ -24,7 +24,7 @@ import support
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from bucket_support import a_bucket
-from kill_support import BEFORE, BROKEN, SAVED, SAVES, Victim
+from kill_support import BEFORE, BROKEN, MISSED, SAVED, SAVES, Victim
 
 LEAST_INSIDE = 0.8
 Kill = Callable[[], str]
@@ -75,7 +75,8 @@ def tried(place: str, victim: Victim, kills: Iterator[tuple[str, Kill]]) -> list
         {
             "place": place,
             "killed_at": kind,
-            "kills": sum(counted.values()),
+            "kills": sum(counted.values()) - counted[MISSED],
+            MISSED: counted[MISSED],
             "inside_a_save": inside[kind],
             BEFORE: counted[BEFORE],
             SAVED: counted[SAVED],

@@ -20,6 +20,9 @@ from spotkeeper_training import CheckpointStore
 SAVES = 2
 """Saves of a process that nobody kills: the first also clears up after the one before, the second deletes as well."""
 BEFORE, SAVED, BROKEN = "the one before", "the one being saved", "BROKEN"
+MISSED = "came to its end"
+"""A run with fewer boundaries than the one that was recorded: how many checkpoints it deletes depends on those before
+it."""
 
 
 class Victim:
@@ -77,8 +80,7 @@ class Victim:
 
     def killed_at(self, boundary: int) -> str:
         """Return what is left of a run that is killed at a boundary between system calls, counted from 1."""
-        self._run({"kill_at": boundary})
-        return self._outcome()
+        return self._outcome(self._run({"kill_at": boundary}))
 
     def killed_in_request(self, number: int, *, done: bool) -> str:
         """Return what is left of a run that is killed in a request, before it has its effect or when it is done."""
@@ -95,14 +97,13 @@ class Victim:
             self.bucket.after = kill
         else:
             self.bucket.rule = kill
-        self._run({"count": False})
+        status = self._run({"count": False})
         self.bucket.after, self.bucket.rule = (lambda _: None), (lambda _: "")
-        return self._outcome()
+        return self._outcome(status)
 
     def killed_after(self, seconds: float) -> str:
         """Return what is left of a run that is killed some time after its first save has begun."""
-        self._run({"count": False, "after_seconds": seconds, "saves": 1000})
-        return self._outcome()
+        return self._outcome(self._run({"count": False, "after_seconds": seconds, "saves": 1000}))
 
     def _kill(self) -> None:
         process = STATE.unpack(self._state.read_bytes())[0]
@@ -110,6 +111,7 @@ class Victim:
         os.kill(process, signal.SIGKILL)
 
     def _run(self, order: Mapping[str, Any]) -> int:
+        """Let a process save as told; return what it ended with, as :func:`os.waitpid` says it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self.generation += 1
@@ -126,14 +128,19 @@ class Victim:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
-    def _outcome(self) -> str:
+    def _outcome(self, status: int) -> str:
         _, inside, told, _ = STATE.unpack(self._state.read_bytes())
-        self.killed += 1
-        self.inside += inside
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        assert was_killed or status == 0, f"status {status}: it failed by itself"
+        if was_killed:
+            self.killed += 1
+            self.inside += inside
         before = max(told, self.step)
         problem = self._resume()
         if problem or self.step not in (before, before + 1):
             return f"{BROKEN}: {problem or f'step {self.step} after {before}'}"
+        if not was_killed:
+            return MISSED
         return BEFORE if self.step == before else SAVED
 
     def _resume(self) -> str:

@@ -12,11 +12,11 @@ import pytest
 from agent_process_support import Nodes
 from agent_support import wait_until
 from gcp_support import GcpMetadata, serving_gcp
-from spotkeeper_agent import gcp
-from spotkeeper_agent.gcp import MetadataServer, Preemption, identify
+from spotkeeper_agent.gcp import Preemption, identify
 from spotkeeper_agent.notices import Word
 from spotkeeper_agent.sources import Poller
-from spotkeeper_ledger import Unavailable
+from spotkeeper_ledger import Unavailable, gce
+from spotkeeper_ledger.gce import MetadataServer
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def test_a_server_without_versions_or_without_patience_is_asked_at_the_usual_pac
 
 
 def test_a_server_that_never_answers_is_given_up(metadata: GcpMetadata, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gcp, "TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(gcp, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(gce, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(gce, "WAIT_SECONDS", 0.1)
     preemption = Preemption(MetadataServer(metadata.host), 1.0)
     preemption.poll()
     metadata.silent = True

@@ -1,4 +1,4 @@
-"""What every board promises, run against each of them: S3 as moto serves it, and a folder."""
+"""What every board promises, run against each of them: S3 as moto serves it, Cloud Storage as we do, and a folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from moto.server import ThreadedMotoServer
 
+from gcs_support import BUCKET, Storage, serving_storage
 from spotkeeper_ledger import ABSENT, ANY, Board, Conflict, open_board
 
 
@@ -33,11 +34,18 @@ def s3_uri() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["s3", "folder"])
+@pytest.fixture(scope="module")
+def gs_uri() -> Iterator[str]:
+    with serving_storage(Storage(page=2)) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", url)
+        yield f"gs://{BUCKET}"
+
+
+@pytest.fixture(params=["s3", "gs", "folder"])
 def new_board(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Board]:
     def make() -> Board:
-        if request.param == "s3":
-            return open_board(f"{request.getfixturevalue('s3_uri')}/{uuid4().hex}", timeout=20)
+        if request.param != "folder":
+            return open_board(f"{request.getfixturevalue(f'{request.param}_uri')}/{uuid4().hex}", timeout=20)
         return open_board((tmp_path / uuid4().hex).as_uri())
 
     return make

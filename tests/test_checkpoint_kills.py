@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from bucket_support import a_bucket
-from kill_support import BEFORE, SAVED, Victim
+from kill_support import BEFORE, MISSED, SAVED, Victim
 
 
 def test_killed_between_system_calls(tmp_path: Path) -> None:
@@ -18,8 +18,9 @@ def test_killed_between_system_calls(tmp_path: Path) -> None:
         assert {"after fsync", "after replace", "before unlink", "after write"} <= set(kinds)
         outcomes = Counter(victim.killed_at(draw.choice(places)) for places in kinds.values())
         outcomes += Counter(victim.killed_at(draw.randint(1, len(boundaries))) for _ in range(4))
+        missed = outcomes.pop(MISSED, 0)
         assert set(outcomes) == {BEFORE, SAVED}
-        assert victim.inside == victim.killed
+        assert victim.inside == victim.killed >= 4 * missed
 
 
 def test_killed_at_any_moment(tmp_path: Path) -> None:

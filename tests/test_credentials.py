@@ -59,7 +59,7 @@ def test_keys_near_their_end_are_replaced(monkeypatch: pytest.MonkeyPatch) -> No
         source = CredentialSource(InstanceMetadata(server.url))
         source.get()
         later = time.time() + 3400
-        monkeypatch.setattr("spotkeeper_ledger.credentials.time.time", lambda: later)
+        monkeypatch.setattr("spotkeeper_ledger.renewed.time.time", lambda: later)
         assert source.get().access_key == "ASIA2"
 
 
@@ -70,9 +70,9 @@ def test_old_keys_go_on_while_they_hold_and_not_a_moment_longer(monkeypatch: pyt
         source.get()
         role.away = True
         start = time.time()
-        monkeypatch.setattr("spotkeeper_ledger.credentials.time.time", lambda: start + 3400)
+        monkeypatch.setattr("spotkeeper_ledger.renewed.time.time", lambda: start + 3400)
         assert source.get().access_key == "ASIA1"
-        monkeypatch.setattr("spotkeeper_ledger.credentials.time.time", lambda: start + 3700)
+        monkeypatch.setattr("spotkeeper_ledger.renewed.time.time", lambda: start + 3700)
         with pytest.raises(Unavailable):
             source.get()
 

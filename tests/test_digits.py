@@ -75,8 +75,8 @@ def test_interrupted_in_mid_epoch_it_ends_with_the_very_same_weights(
     tmp_path: Path, uninterrupted: dict[str, Any]
 ) -> None:
     run = Run(tmp_path)
-    first = run.start(1, pace=0.02)
-    wait_until(lambda: run.step() > STEPS_PER_EPOCH)
+    first = run.start(1, pace=0.05)
+    wait_until(lambda: run.step() > STEPS_PER_EPOCH)  # and so it has a second to hear of it within the epoch
     run_dir.write(run.run_dir, LocalNotice("i-1:leaving", "interruption", leaving=True, at=time.time()))
     assert first.wait(30) == 75
     start, stop = run.diary()

@@ -8,13 +8,14 @@ from spotkeeper_agent import gcp, node
 from spotkeeper_agent.config import AgentConfig
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.sources import LifecycleState, NoticeSource, Rebalance, SpotAction
+from spotkeeper_ledger.gce import MetadataServer
 from spotkeeper_ledger.imds import InstanceMetadata
 
 
 def identity(config: AgentConfig) -> Callable[[], Node]:
     """Return what asks the metadata service who this node is, and raises whatever keeps it from telling."""
     if config.cloud == "gcp":
-        server = gcp.MetadataServer()
+        server = MetadataServer()
         return lambda: gcp.identify(server)
     metadata = InstanceMetadata()
     return lambda: node.identify(metadata)
@@ -25,6 +26,6 @@ def notice_sources(config: AgentConfig) -> List[NoticeSource]:
     pace = config.imds_poll_seconds
     leisure = max(pace, config.signal_poll_seconds)  # what leaves more time than two minutes is asked for less often
     if config.cloud == "gcp":
-        return [gcp.Preemption(gcp.MetadataServer(), pace)]
+        return [gcp.Preemption(MetadataServer(), pace)]
     metadata = InstanceMetadata()
     return [SpotAction(metadata, pace), Rebalance(metadata, leisure), LifecycleState(metadata, leisure)]

@@ -2,73 +2,21 @@
 
 ``instance/preempted`` is read plainly first: a hanging request for a change would wait on a node that is flagged
 already. From then on each request hangs until the value differs from the one that was seen last (``last_etag``), so no
-change falls between two of them. The service is asked by its address, which needs no name service in a shutdown.
-Source: Compute Engine documentation, "About VM metadata", "Spot VMs".
+change falls between two of them. Source: Compute Engine documentation, "Spot VMs".
 """
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.notices import Word
 from spotkeeper_ledger import INTERRUPTION, Unavailable, run_dir
-from spotkeeper_ledger.http import Http
+from spotkeeper_ledger.gce import MetadataServer
 
-ADDRESS = "169.254.169.254"
-WAIT_SECONDS = 10
-"""How long one request waits for a change. A service that vanishes without a word is noticed that late at most, and six
-requests a minute cost nothing."""
-TIMEOUT_SECONDS = 2.0
-_FLAVOR = "Metadata-Flavor"
-_GOOGLE = "Google"
 _SOONEST_SECONDS = 0.05
 """An unchanged value that comes back sooner than this was not waited for."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One value of the metadata, and its version where the service tells one."""
-
-    text: str
-    etag: str = ""
-
-
-class MetadataServer:
-    """Reads metadata; a server that does not call itself Google's is none.
-
-    Args:
-        host: address, with a port where it has one; default ``GCE_METADATA_HOST``, then the link-local address.
-    """
-
-    def __init__(self, host: Optional[str] = None) -> None:
-        self._http = Http(f"http://{host or os.environ.get('GCE_METADATA_HOST') or ADDRESS}", TIMEOUT_SECONDS)
-
-    def read(self, path: str, *, unless: str = "") -> Optional[Item]:
-        """Return ``/computeMetadata/v1/<path>``, or ``None`` where there is no such item.
-
-        Args:
-            path: which item.
-            unless: an ETag; the answer is waited for until the item has another one, or for 10 s.
-
-        Raises :class:`Unavailable` for everything that does not tell, a 503 among it, which may come at any time.
-        """
-        target, timeout = f"/computeMetadata/v1/{path}", TIMEOUT_SECONDS
-        if unless:
-            target += f"?wait_for_change=true&timeout_sec={WAIT_SECONDS}&last_etag={unless}"
-            timeout += WAIT_SECONDS
-        headers: Dict[str, str] = {_FLAVOR: _GOOGLE}
-        response = self._http.request("GET", target, headers, timeout=timeout)
-        if response.headers.get(_FLAVOR.lower()) != _GOOGLE:
-            raise Unavailable(f"metadata {path}: status {response.status} from a server that is not Google's")
-        if response.status == 404:
-            return None
-        if response.status != 200:
-            raise Unavailable(f"metadata {path}: status {response.status}")
-        return Item(response.body.decode("utf-8", "replace").strip(), response.headers.get("etag", ""))
 
 
 class Preemption:

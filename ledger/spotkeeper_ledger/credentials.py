@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
 from datetime import datetime
 from typing import Optional, Tuple
 
 from spotkeeper_ledger.board import Denied, Unavailable
 from spotkeeper_ledger.imds import InstanceMetadata
+from spotkeeper_ledger.renewed import Renewed
 from spotkeeper_ledger.sigv4 import Credentials
-
-REFRESH_SECONDS = 300
-"""New keys are fetched this long before the old ones expire; EC2 has them ready at least five minutes ahead."""
-RETRY_SECONDS = 5
-"""Pause after a refresh that failed while the old keys still hold."""
 
 
 class CredentialSource:
@@ -30,10 +24,7 @@ class CredentialSource:
 
     def __init__(self, metadata: Optional[InstanceMetadata] = None) -> None:
         self._metadata = metadata
-        self._held: Optional[Credentials] = None
-        self._expires_at = 0.0
-        self._refresh_at = 0.0
-        self._lock = threading.Lock()
+        self._role = Renewed(self._from_role)
 
     def get(self) -> Credentials:
         """Return credentials that are valid now.
@@ -45,22 +36,7 @@ class CredentialSource:
         access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
         if access and secret:
             return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
-        with self._lock:
-            now = time.time()
-            if self._held is None or now >= self._refresh_at:
-                self._refresh(now)
-            assert self._held is not None  # noqa: S101 - _refresh raises otherwise; this tells the type checker
-            return self._held
-
-    def _refresh(self, now: float) -> None:
-        try:
-            self._held, self._expires_at = self._from_role()
-        except (Unavailable, Denied):
-            if self._held is None or now >= self._expires_at:
-                raise
-            self._refresh_at = now + RETRY_SECONDS
-        else:
-            self._refresh_at = max(self._expires_at - REFRESH_SECONDS, now + RETRY_SECONDS)
+        return self._role.get()
 
     def _from_role(self) -> Tuple[Credentials, float]:
         if self._metadata is None:

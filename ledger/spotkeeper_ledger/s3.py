@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import os
-import random
 import time
 import xml.etree.ElementTree as ET
 from datetime import datetime
@@ -22,12 +21,12 @@ from spotkeeper_ledger.board import ABSENT, ANY, BoardError, Conflict, Denied, E
 from spotkeeper_ledger.credentials import CredentialSource
 from spotkeeper_ledger.http import Body, Http, Into, Response
 from spotkeeper_ledger.imds import InstanceMetadata
+from spotkeeper_ledger.patience import patiently
 from spotkeeper_ledger.sigv4 import UNSIGNED, sign, uri_encode
 
 _OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _FAILED, _TOO_MANY = 401, 403, 404, 409, 412, 429
 _FAULT = 500
-_FIRST_PAUSE, _LAST_PAUSE = 0.05, 0.4
 
 
 class S3Board:
@@ -211,19 +210,10 @@ class S3Board:
         into: Optional[Into] = None,
     ) -> Response:
         """Send the request, again after a throttle or a fault while time is left; raise what no caller can handle."""
-        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
-        pause, tries = _FIRST_PAUSE, 0
-        while True:
-            outcome = self._try(method, target, headers or {}, body, deadline, into)
-            tries += 1
-            if isinstance(outcome, Response):
-                retried = outcome.retried or tries > 1
-                return Response(outcome.status, outcome.headers, outcome.body, retried)
-            wait = pause * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, keeps no secret
-            if time.monotonic() + wait >= deadline:
-                raise outcome
-            time.sleep(wait)
-            pause = min(2 * pause, _LAST_PAUSE)
+        return patiently(
+            lambda left: self._try(method, target, headers or {}, body, left, into),
+            self._timeout if timeout is None else timeout,
+        )
 
     def _try(
         self,
@@ -231,13 +221,12 @@ class S3Board:
         target: str,
         headers: Mapping[str, str],
         body: Body,
-        deadline: float,
+        left: float,
         into: Optional[Into],
     ) -> Union[Response, BoardError]:
         whole, digest = (body, "") if isinstance(body, bytes) else (b"", UNSIGNED)
         url, held = self._base + target, self._credentials.get()
         signed = sign(method, url, headers, whole, held, self._region, "s3", time.time(), digest=digest)
-        left = deadline - time.monotonic()
         if left <= 0:
             return Unavailable(f"{method} {self._bucket}: no answer in time")
         try:
