@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+NUMBER = "1844674407370955161"
+"""The id of every instance here: larger than a JSON number may be."""
 _etags = itertools.count(1)
 
 
@@ -78,6 +80,7 @@ def serving_gcp(name: str = "node-1", *, spot: bool = True) -> Iterator[GcpMetad
     metadata = GcpMetadata(
         {
             "name": name,
+            "id": NUMBER,
             "zone": "projects/123/zones/europe-west4-b",
             "scheduling/preemptible": "TRUE" if spot else "FALSE",
             "network-interfaces/0/ip": "10.0.0.9",

@@ -186,6 +186,10 @@ class GatedCloud:
         self._seen |= {group.name: [instance.node for instance in group.live] for group in both}
         return both
 
+    @property
+    def reaches_nodes(self) -> bool:
+        return self._cloud.reaches_nodes
+
     def launch_failures(self, spec: FleetSpec, since: float) -> Sequence[LaunchFailed]:
         return self._call("launch_failures", lambda: self._cloud.launch_failures(spec, since))
 

@@ -226,6 +226,7 @@ class SimCloud:
     before: Callable[[str], None] = lambda _: None
     """Called with the method's name before anything is done: for what happens in between."""
     calls: int = 0
+    reaches_nodes: bool = True
 
     def groups(self, wanted: FleetSpec) -> tuple[GroupView, GroupView]:
         self._call("groups", wanted.fleet)

@@ -12,7 +12,7 @@ import pytest
 
 from agent_support import FLEET, INCARNATION, PREFIX, Metadata, serving_metadata, write_config
 from agent_support import Fleet as Home
-from gcp_support import serving_gcp
+from gcp_support import NUMBER, serving_gcp
 from ledger_support import Answer, Asked, answering
 from spotkeeper_agent import cli, doctor
 from spotkeeper_agent.config import load_config
@@ -185,7 +185,7 @@ def test_a_machine_of_googles(node: Node, monkeypatch: pytest.MonkeyPatch) -> No
     with serving_gcp("node-1") as metadata:
         monkeypatch.setenv("GCE_METADATA_HOST", metadata.host)
         found = node.examine(cloud="gcp", checkpoint_uri="gs://saves/job")
-        assert "node-1, spot, in europe-west4-b" in found["metadata server"].found
+        assert f"node-1.{NUMBER}, spot, in europe-west4-b" in found["metadata server"].found
         assert found["lifecycle action"].state == OK
         assert found["checkpoints"].state == WARNING
         assert found["incomplete uploads"].state == OK

@@ -11,7 +11,7 @@ import pytest
 
 from agent_process_support import Nodes
 from agent_support import wait_until
-from gcp_support import GcpMetadata, serving_gcp
+from gcp_support import NUMBER, GcpMetadata, serving_gcp
 from spotkeeper_agent.gcp import Preemption, identify
 from spotkeeper_agent.notices import Word
 from spotkeeper_agent.sources import Poller
@@ -31,11 +31,19 @@ def source(metadata: GcpMetadata) -> Preemption:
 
 def test_it_knows_who_it_is(metadata: GcpMetadata) -> None:
     node = identify(MetadataServer(metadata.host))
-    assert (node.name, node.zone, node.address, node.on_demand) == ("node-1", "europe-west4-b", "10.0.0.9", False)
+    assert (node.name, node.zone, node.address, node.on_demand) == (
+        f"node-1.{NUMBER}",
+        "europe-west4-b",
+        "10.0.0.9",
+        False,
+    )
     metadata.values["scheduling/preemptible"] = "FALSE"
     assert identify(MetadataServer(metadata.host)).on_demand
     del metadata.values["name"]
     with pytest.raises(Unavailable, match="expected the name of this instance"):
+        identify(MetadataServer(metadata.host))
+    metadata.values |= {"name": "node-1", "id": ""}
+    with pytest.raises(Unavailable, match="expected the id of this instance"):
         identify(MetadataServer(metadata.host))
 
 
@@ -144,18 +152,19 @@ def test_a_poller_asks_again_soon_after_a_failure_and_never_spins() -> None:
 
 
 def test_a_node_of_googles_saves_and_lets_another_go_on(tmp_path: Path) -> None:
+    name = f"node-1.{NUMBER}"
     with Nodes(tmp_path) as nodes, serving_gcp("node-1") as metadata:
         nodes.fleet.write_spec()
         command = f"trap 'echo saved >{tmp_path}/saved; exit 75' USR1; while :; do sleep 0.05; done"
         env = {"GCE_METADATA_HOST": metadata.host}
         node = nodes.start("node-1", command, env=env, cloud="gcp", notice_signal="USR1", notice_seconds=20)
-        wait_until(lambda: nodes.fleet.holder() == "node-1")
+        wait_until(lambda: nodes.fleet.holder() == name)
         wait_until(node.job_pid)
         metadata.set("preempted", "TRUE")
-        report = wait_until(lambda: (r := nodes.fleet.report("node-1")) and r.exit_reason and r)
+        report = wait_until(lambda: (r := nodes.fleet.report(name)) and r.exit_reason and r)
         assert (report.exit_code, report.exit_reason) == (75, "notice")
         assert (tmp_path / "saved").exists()
-        notice = nodes.fleet.notice("node-1")
+        notice = nodes.fleet.notice(name)
         assert notice is not None
         assert (notice.kind, notice.source) == ("interruption", "metadata")
         told = json.loads((node.folder / "agent.json").read_text())

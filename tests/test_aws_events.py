@@ -23,7 +23,8 @@ from spotkeeper_responder import (
     NoticeWritten,
     Tick,
 )
-from spotkeeper_responder.aws import MalformedEvent, parse
+from spotkeeper_responder.aws import parse
+from spotkeeper_responder.malformed import MalformedEvent
 
 NODE = "i-0123456789abcdef0"
 AT = 1_700_000_000.0
@@ -191,7 +192,7 @@ def test_what_is_not_about_fleets_says_nothing(body: dict[str, Any]) -> None:
         ({"Records": [{"s3": None}]}, "Records: expected s3.object.key in each"),
         ({"Records": [{"s3": {"object": {"key": 3}}}]}, "Records: expected s3.object.key in each"),
         (s3("fleets/UPPER/nodes/a/notice.json"), "fleet: was 'UPPER'"),
-        ({**WARNING, "detail": "text"}, "detail: expected an object"),
+        ({**WARNING, "detail": "text"}, "detail: was 'text', expected an object"),
         ({**WARNING, "detail": {}}, "detail.instance-id: was None, expected text"),
         ({**WARNING, "detail": {"instance-id": "i-1; reboot"}}, "detail.instance-id: was 'i-1; reboot', expected"),
         ({**WARNING, "detail": {"instance-id": {"a": 1}}}, "detail.instance-id: was {'a': 1}, expected text"),

@@ -23,6 +23,7 @@ from moto.server import ThreadedMotoServer
 import spotkeeper_ledger
 import spotkeeper_responder
 from responder_support import spec
+from spotkeeper.archives import function_sources
 from spotkeeper_ledger import FleetLedger, FleetSpec, Members, NodeNotice, SignalBoard, dump, keys, load, notice_id
 from spotkeeper_responder.aws import handler
 
@@ -48,13 +49,11 @@ for line in sys.stdin:
 
 
 def archive() -> bytes:
-    """The function's archive, made of what lies in the two packages."""
+    """The function's archive, as it is deployed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
-        for package in PACKAGES:
-            folder = Path(str(package.__file__)).parent
-            for path in sorted(folder.rglob("*.py")):
-                made.write(path, path.relative_to(folder.parent).as_posix())
+        for name, text in function_sources().items():
+            made.writestr(name, text)
     return buffer.getvalue()
 
 

@@ -91,8 +91,17 @@ RESPONDER_FILES = (
     "aws/handler.py",
     "drains.py",
     "fallback.py",
+    "gcp/__init__.py",
+    "gcp/cloud.py",
+    "gcp/compute.py",
+    "gcp/events.py",
+    "gcp/failures.py",
+    "gcp/handler.py",
+    "gcp/names.py",
+    "gcp/turns.py",
     "limits.py",
     "logs.py",
+    "malformed.py",
     "metrics.py",
     "model.py",
     "notices.py",
@@ -145,7 +154,7 @@ def function_sources() -> Mapping[str, str]:
     """Return every file of the responder's function by its name in the archive."""
     return {
         **_sources("spotkeeper_ledger", LEDGER_FILES),
-        **_sources("spotkeeper_responder", RESPONDER_FILES),
+        **_sources("spotkeeper_responder", tuple(name for name in RESPONDER_FILES if not name.startswith("gcp/"))),
     }
 
 

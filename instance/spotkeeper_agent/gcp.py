@@ -13,7 +13,7 @@ from typing import Optional, Tuple
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.notices import Word
 from spotkeeper_ledger import INTERRUPTION, Unavailable, run_dir
-from spotkeeper_ledger.gce import MetadataServer
+from spotkeeper_ledger.gce import MetadataServer, node_name
 
 _SOONEST_SECONDS = 0.05
 """An unchanged value that comes back sooner than this was not waited for."""
@@ -53,18 +53,19 @@ class Preemption:
 def identify(server: MetadataServer) -> Node:
     """Ask the metadata server who this node is.
 
-    Raises :class:`Unavailable` if it does not answer or does not know the instance's name.
+    Raises :class:`Unavailable` if it does not answer or does not know the instance's name and number.
     """
 
     def ask(path: str) -> str:
         found = server.read(f"instance/{path}")
         return found.text if found else ""
 
-    name = ask("name")
-    if not name:
-        raise Unavailable("metadata instance/name: was empty, expected the name of this instance")
+    name, number = ask("name"), ask("id")
+    for path, found in (("name", name), ("id", number)):
+        if not found:
+            raise Unavailable(f"metadata instance/{path}: was empty, expected the {path} of this instance")
     return Node(
-        name=name,
+        name=node_name(name, number),
         on_demand=ask("scheduling/preemptible") == "FALSE",  # TRUE for spot as well as for preemptible machines
         address=ask("network-interfaces/0/ip"),
         zone=ask("zone").rpartition("/")[2],  # projects/<number>/zones/<zone>

@@ -14,6 +14,10 @@ class Cloud(Protocol):
     """Sees and moves the groups of fleets. Every method raises if the cloud does not do as asked in the time left."""
 
     @property
+    def reaches_nodes(self) -> bool:
+        """Whether :meth:`signal` reaches nodes; otherwise it is never called, and the ledger is the one path."""
+
+    @property
     def calls(self) -> int:
         """How many requests have been made so far, repeated ones included."""
 

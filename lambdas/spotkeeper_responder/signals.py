@@ -51,7 +51,7 @@ def send(
     posted: SignalBoard | None,
     version: str = "",
 ) -> Sent | None:
-    """Send ``signals`` by both paths, whatever becomes of the other one; return ``None`` if neither took them.
+    """Send ``signals`` by all paths there are, whatever becomes of the other one; return ``None`` if none took them.
 
     Args:
         board: the ledger.
@@ -66,7 +66,7 @@ def send(
     ledger = partial(_add, board, fleet, signals) if posted is None else partial(post, board, posted, version)
     paths: list[tuple[str, Callable[[], str]]] = [("signal.json", ledger)]
     real = [signal for signal in signals if not signal.drill]
-    if real:  # a command cannot say that it is an exercise
+    if real and cloud.reaches_nodes:  # a command cannot say that it is an exercise
         paths.insert(0 if posted is None else 1, ("command", partial(_command, cloud, fleet, real)))
     taken = {path: _taken(path, fleet, action, log) for path, action in paths}
     if all(answer is None for answer in taken.values()):

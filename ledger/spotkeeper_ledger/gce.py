@@ -23,6 +23,18 @@ _GOOGLE = "Google"
 _OK, _NOT_FOUND = 200, 404
 
 
+def node_name(instance: str, number: str) -> str:
+    """Return the name of the node that an instance is.
+
+    A managed instance group gives the name of a node that was preempted to its successor; the number never comes back.
+
+    Args:
+        instance: the instance's name.
+        number: its id, digits.
+    """
+    return f"{instance}.{number}"
+
+
 @dataclass(frozen=True)
 class Item:
     """One value of the metadata, and its version where the service tells one."""

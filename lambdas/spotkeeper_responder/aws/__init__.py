@@ -5,7 +5,7 @@ the function's environment.
 """
 
 from spotkeeper_responder.aws.cloud import AwsCloud, Clients
-from spotkeeper_responder.aws.events import MalformedEvent, parse
+from spotkeeper_responder.aws.events import parse
 from spotkeeper_responder.aws.failures import classify
 
-__all__ = ["AwsCloud", "Clients", "MalformedEvent", "classify", "parse"]
+__all__ = ["AwsCloud", "Clients", "classify", "parse"]

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
 from spotkeeper_ledger import INTERRUPTION, REBALANCE, SCALE_IN, keys
 from spotkeeper_responder.aws.failures import classify
+from spotkeeper_responder.malformed import MalformedEvent, object_in, time_in
 from spotkeeper_responder.model import (
     BACKUP,
     SPOT,
@@ -32,10 +32,6 @@ GROUP = re.compile(r"spotkeeper-([a-z0-9][a-z0-9-]{0,127})-(spot|backup)")
 NODE = re.compile(r"i-[0-9a-f]{8,17}")
 _NOTICE_KEY = re.compile(re.escape(keys.FLEETS) + r"([^/]+)/nodes/([^/]+)/notice\.json")
 _TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
-
-
-class MalformedEvent(ValueError):
-    """A message is not what its sender should have sent; the message of the error says what is wrong with it."""
 
 
 def parse(message: str, body: str) -> list[Heard]:
@@ -59,10 +55,7 @@ def parse(message: str, body: str) -> list[Heard]:
     found = _PARSERS.get((str(envelope.get("source")), str(envelope.get("detail-type"))))
     if found is None:
         return []
-    detail = envelope.get("detail")
-    if not isinstance(detail, dict):
-        raise MalformedEvent("detail: expected an object")
-    fleet, event = found(detail, _time(envelope, "time"))
+    fleet, event = found(object_in(envelope, "detail"), time_in(envelope, "time"))
     return [] if event is None else [Heard(message, event, fleet)]
 
 
@@ -158,14 +151,3 @@ def _text(values: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise MalformedEvent(f"detail.{key}: was {value!r:.40}, expected text")
     return value
-
-
-def _time(envelope: Mapping[str, Any], key: str) -> float:
-    value = envelope.get(key)
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise MalformedEvent(f"{key}: was {value!r:.40}, expected an ISO time with its zone")
-    return moment.timestamp()

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from spotkeeper_ledger import open_board
 from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
 from spotkeeper_responder.aws.cloud import AwsCloud, Clients
-from spotkeeper_responder.aws.events import MalformedEvent, parse
+from spotkeeper_responder.aws.events import parse
 from spotkeeper_responder.logs import log
+from spotkeeper_responder.malformed import MalformedEvent
 from spotkeeper_responder.model import Heard, NoticeHeard, NoticeWritten
 from spotkeeper_responder.ports import TimeLeft
 from spotkeeper_responder.respond import Responder
