@@ -37,8 +37,8 @@ def test_keys_of_a_newer_writer_are_kept_and_change_nothing(tmp_path: Path) -> N
     [
         ({"cloud": "mainframe"}, "cloud: was 'mainframe', expected one of aws, gcp"),
         ({"command": "  "}, "command: was empty, expected the training command"),
-        ({"ledger": "gopher://x"}, "ledger: was 'gopher://x'; expected s3://bucket, or file:///folder"),
-        ({"ledger": "gs://x"}, "ledger: was 'gs://x', but none can be kept in Cloud Storage yet; expected s3://bucket"),
+        ({"ledger": "gopher://x"}, "ledger: was 'gopher://x', expected s3://bucket, gs://bucket, or file:///folder"),
+        ({"topic": "spotkeeper"}, "topic: was 'spotkeeper', expected projects/<project>/topics/<topic>"),
         ({"notice_signal": "KILL"}, "notice_signal: was 'KILL', expected a signal that a program can catch"),
         ({"notice_signal": "12"}, "notice_signal: was '12'"),
         ({"notice_command_confirms": True}, "notice_command_confirms: was true without a notice_command"),

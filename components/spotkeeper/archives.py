@@ -69,6 +69,7 @@ AGENT_FILES = (
     "peers.py",
     "processes.py",
     "progress.py",
+    "pubsub.py",
     "reporter.py",
     "run.py",
     "runner.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Union
@@ -10,8 +11,9 @@ from spotkeeper_agent.processes import signal_number
 from spotkeeper_ledger import MalformedDocument, keys, load
 
 CLOUDS = ("aws", "gcp")
+_TOPIC = re.compile(r"projects/[a-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 _MAY_BE_ZERO = ("save_gap_seconds", "log_seconds", "hang_seconds")
-_LEDGERS = "s3://bucket, or file:///folder (a laptop, or a folder that all nodes share)"
+_LEDGERS = "s3://bucket, gs://bucket, or file:///folder (a laptop, or a folder that all nodes share)"
 
 
 class BadConfig(ValueError):
@@ -47,7 +49,7 @@ class AgentConfig:
     """``aws`` or ``gcp``."""
     region: str
     ledger: str
-    """The responder's board: ``s3://bucket``, or ``file:///folder`` on a laptop."""
+    """The responder's board: ``s3://bucket``, ``gs://bucket``, or ``file:///folder`` on a laptop."""
     checkpoint_uri: str
     command: str = ""
     """The training command, run by ``/bin/sh -c``; ``run -- COMMAND`` replaces it."""
@@ -55,6 +57,9 @@ class AgentConfig:
     """Where agent and training process meet; made if it is not there."""
     hook: str = "spotkeeper-terminate"
     """Name of the lifecycle hook that waits for this node when its group lets it go."""
+    topic: str = ""
+    """Google Cloud: ``projects/<project>/topics/<topic>``, where the responder is told that this node has written a
+    notice."""
     node_prefix: str = ""
     """What precedes the instance id in the name of this node's folder in the ledger."""
     command_version: str = ""
@@ -138,11 +143,12 @@ def _wrong_place(config: AgentConfig) -> Optional[str]:
         return f"cloud: was {config.cloud!r}, expected one of {', '.join(CLOUDS)}"
     if not config.command.strip():
         return "command: was empty, expected the training command (or `run -- COMMAND`)"
-    if not config.ledger.startswith(("s3://", "file:///")):
-        why = ", but none can be kept in Cloud Storage yet" if config.ledger.startswith("gs://") else ""
-        return f"ledger: was {config.ledger!r}{why}; expected {_LEDGERS}"
+    if not config.ledger.startswith(("s3://", "gs://", "file:///")):
+        return f"ledger: was {config.ledger!r}, expected {_LEDGERS}"
     if not config.checkpoint_uri.startswith(("s3://", "gs://", "file:///")):
         return f"checkpoint_uri: was {config.checkpoint_uri!r}, expected s3://…, gs://… or file:///…"
+    if config.topic and not _TOPIC.fullmatch(config.topic):
+        return f"topic: was {config.topic!r}, expected projects/<project>/topics/<topic>"
     return None
 
 

@@ -13,6 +13,7 @@ from spotkeeper_agent.node import Node
 from spotkeeper_agent.notices import Notice
 from spotkeeper_agent.outbox import Outbox
 from spotkeeper_agent.progress import ProgressWriter, with_local
+from spotkeeper_agent.pubsub import Topic
 from spotkeeper_ledger import ANY, Board, NodeReport, Progress, dump, keys, run_dir
 from spotkeeper_ledger.run_dir import LocalProgress
 
@@ -26,6 +27,7 @@ class Reporter:
         board: the ledger.
         outbox: sends.
         clock: monotonic seconds.
+        topic: where the responder is told of a notice, on clouds whose buckets do not tell it themselves.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Reporter:
         board: Board,
         outbox: Outbox,
         clock: Callable[[], float] = time.monotonic,
+        topic: Optional[Topic] = None,
     ) -> None:
         self._config, self._node, self._board, self._outbox, self._clock = config, node, board, outbox, clock
+        self._topic = topic
         self._folder = config.node_prefix + node.name
         self._report: Optional[NodeReport] = None
         self._report_due = 0.0
@@ -71,7 +75,15 @@ class Reporter:
     def notice(self, notice: Notice) -> None:
         """Tell the responder that this node goes, or may."""
         document = notice.as_document(self._config.fleet, self._config.incarnation, self._node.name)
-        self._put("notice", keys.notice(self._config.fleet, self._folder), dump(document))
+        key, body = keys.notice(self._config.fleet, self._folder), dump(document)
+        said = {"spotkeeper": "notice", "fleet": self._config.fleet, "folder": self._folder}
+
+        def send() -> None:
+            self._board.write(key, body, expect=ANY)
+            if self._topic is not None:
+                self._topic.publish(said)
+
+        self._outbox.put("notice", send)
 
     def report(self, report: NodeReport) -> None:
         """Send ``report``, stamped with the present, if it says something new or is due."""

@@ -27,6 +27,7 @@ from spotkeeper_agent.logs import log
 from spotkeeper_agent.member import MemberAgent
 from spotkeeper_agent.node import Node
 from spotkeeper_agent.outbox import Outbox
+from spotkeeper_agent.pubsub import Topic
 from spotkeeper_agent.reporter import Reporter
 from spotkeeper_agent.runner import Runner
 from spotkeeper_agent.server import Server
@@ -102,7 +103,7 @@ def _work(config: AgentConfig, node: Node, inbox: queue.SimpleQueue[Event]) -> N
     council = Council(ranks, lead_seconds=LEAD_SECONDS) if ranks else Council(local)
     parts: _Parts = {
         "runner": Runner(_without_budget(config) if team else config, node.name, inbox.put, council),
-        "reporter": Reporter(config, node, board, outbox),
+        "reporter": Reporter(config, node, board, outbox, topic=Topic(config.topic) if config.topic else None),
         "hook_watch": HookWatch(outbox, config.hook_seconds / 3),
         "open_hook": functools.partial(_open_hook, config, node),
     }
