@@ -43,7 +43,7 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plain, compiled = Path(folder, "plain"), Path(folder, "compiled")
-        for name, text in function_sources().items():
+        for name, text in function_sources("aws").items():
             for root in (plain, compiled):
                 path = root / name
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ def function(
 
 def responder(cloud: Cloud, folder: Path, bucket: str) -> Function:
     """Return the responder as it is shipped."""
-    return function(cloud, folder, caller="responder", bucket=bucket, sources=function_sources(), entry=HANDLER)
+    return function(cloud, folder, caller="responder", bucket=bucket, sources=function_sources("aws"), entry=HANDLER)
 
 
 def peak_memory_mb(running: Function) -> float:

@@ -45,7 +45,9 @@ def test_the_responder_understands_what_a_node_says_and_finds_the_notice(
     with answering(answer) as server:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.url.removeprefix("http://"))
         outbox = Outbox()
-        reporter(tmp_path, outbox).notice(Notice("n.7:interruption", "interruption", "metadata", 100.0, Moment(100.0, 5.0)))
+        reporter(tmp_path, outbox).notice(
+            Notice("n.7:interruption", "interruption", "metadata", 100.0, Moment(100.0, 5.0))
+        )
         outbox.start()
         wait_until(lambda: len(server.asked) == 2)
         assert outbox.flush(10)

@@ -39,15 +39,24 @@ def test_the_lists_are_the_folders(constant: str) -> None:
     assert listed == found, f"put this into components/spotkeeper/archives.py:\n\n{constant} = (\n{written})\n"
 
 
-def test_the_function_is_small() -> None:
-    assert len(zipped(dict(archives.function_sources()))) < 100_000
+CLOUDS = {"aws": "gcp", "gcp": "aws"}
 
 
-def test_the_function_is_text_by_name_and_no_path() -> None:
-    archive = archives.function_archive()
-    sources = archives.function_sources()
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_function_is_small_and_holds_nothing_of_the_other_cloud(cloud: str) -> None:
+    sources = archives.function_sources(cloud)
+    assert len(zipped(dict(sources))) < 100_000
+    assert f"spotkeeper_responder/{cloud}/handler.py" in sources
+    assert not [name for name in sources if name.startswith(f"spotkeeper_responder/{CLOUDS[cloud]}/")]
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_function_is_text_by_name_and_no_path(cloud: str) -> None:
+    archive = archives.function_archive(cloud)
+    sources = archives.function_sources(cloud)
     assert set(archive.assets) == set(sources)
-    assert {name.split("/")[0] for name in sources} == {"spotkeeper_ledger", "spotkeeper_responder"}
+    besides = {"main.py", "requirements.txt"} if cloud == "gcp" else set()
+    assert {name.split("/")[0] for name in sources} == {"spotkeeper_ledger", "spotkeeper_responder"} | besides
     for name, asset in archive.assets.items():
         assert isinstance(asset, pulumi.StringAsset)
         assert asset.text == sources[name]

@@ -52,7 +52,7 @@ def archive() -> bytes:
     """The function's archive, as it is deployed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, text in function_sources().items():
+        for name, text in function_sources("aws").items():
             made.writestr(name, text)
     return buffer.getvalue()
 

@@ -124,6 +124,14 @@ RESPONDER_FILES = (
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold: the same in every build."""
+_GCP_MAIN = """\
+import functions_framework
+
+from spotkeeper_responder.gcp.handler import handle
+
+on_message = functions_framework.cloud_event(handle)
+"""
+_GCP_REQUIREMENTS = "functions-framework>=3.8,<4\n"
 _AGENT_MAIN = """\
 import sys
 
@@ -146,16 +154,23 @@ class AgentArchive:
         return f"agent/{self.sha256}.pyz"
 
 
-def function_archive() -> pulumi.AssetArchive:
-    """Return the responder's function as text assets, which Pulumi zips; no path of this machine is in it."""
-    return pulumi.AssetArchive({name: pulumi.StringAsset(text) for name, text in function_sources().items()})
+def function_archive(cloud: str) -> pulumi.AssetArchive:
+    """Return the responder's function as text assets, which Pulumi zips; no path of this machine is in it.
+
+    Args:
+        cloud: ``aws`` or ``gcp``.
+    """
+    return pulumi.AssetArchive({name: pulumi.StringAsset(text) for name, text in function_sources(cloud).items()})
 
 
-def function_sources() -> Mapping[str, str]:
-    """Return every file of the responder's function by its name in the archive."""
+def function_sources(cloud: str) -> Mapping[str, str]:
+    """Return every file of the responder's function for a cloud by its name in the archive; of the other cloud none."""
+    others = {"aws": "gcp/", "gcp": "aws/"}[cloud]
+    files = tuple(name for name in RESPONDER_FILES if not name.startswith(others))
     return {
         **_sources("spotkeeper_ledger", LEDGER_FILES),
-        **_sources("spotkeeper_responder", tuple(name for name in RESPONDER_FILES if not name.startswith("gcp/"))),
+        **_sources("spotkeeper_responder", files),
+        **({"main.py": _GCP_MAIN, "requirements.txt": _GCP_REQUIREMENTS} if cloud == "gcp" else {}),
     }
 
 

@@ -74,7 +74,7 @@ def function(
         runtime="python3.13",
         architectures=["arm64"],
         handler=HANDLER,
-        code=function_archive(),
+        code=function_archive("aws"),
         timeout=FUNCTION_SECONDS,
         memory_size=MEMORY_MB,
         environment={
