@@ -35,7 +35,7 @@ def test_keys_of_a_newer_writer_are_kept_and_change_nothing(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"cloud": "mainframe"}, "cloud: was 'mainframe', expected one of aws, gcp"),
+        ({"cloud": "mainframe"}, "cloud: was 'mainframe', expected one of aws, gcp, local"),
         ({"command": "  "}, "command: was empty, expected the training command"),
         ({"ledger": "gopher://x"}, "ledger: was 'gopher://x', expected s3://bucket, gs://bucket, or file:///folder"),
         ({"topic": "spotkeeper"}, "topic: was 'spotkeeper', expected projects/<project>/topics/<topic>"),
@@ -48,6 +48,9 @@ def test_keys_of_a_newer_writer_are_kept_and_change_nothing(tmp_path: Path) -> N
         ({"save_gap_seconds": -1}, "save_gap_seconds: was -1, expected at least 0"),
         ({"max_restarts": -1}, "max_restarts: was -1, expected at least 0"),
         ({"report_seconds": "soon"}, 'report_seconds: was "soon", expected a number'),
+        ({"region": ""}, "region: was '', expected that of the fleet, such as eu-west-1 (cloud aws)"),
+        ({"node_name": "mine"}, "node_name: was 'mine', expected none: the metadata service of aws tells it"),
+        ({"cloud": "local", "node_name": "../other"}, "node_name: was '../other', expected letters, digits"),
         ({"region": None}, "region: was null, expected a string"),
     ],
 )
@@ -56,6 +59,14 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, changes: dict[str, object]
         load_config(config_with(tmp_path, **changes))
     assert said in str(refused.value)
     assert "agent.json" in str(refused.value)
+
+
+def test_a_machine_of_ones_own_needs_no_more_than_this(tmp_path: Path) -> None:
+    path = tmp_path / "agent.json"
+    given = {"cloud": "local", "fleet": "try", "incarnation": "1", "ledger": "file:///l", "checkpoint_uri": "file:///c"}
+    path.write_text(json.dumps(given))
+    config = load_config(path, "python train.py")
+    assert (config.region, config.node_name, config.run_dir) == ("", "", "/run/spotkeeper")
 
 
 def test_a_missing_file_and_a_missing_key_are_named(tmp_path: Path) -> None:

@@ -195,6 +195,17 @@ def test_a_machine_of_googles(node: Node, monkeypatch: pytest.MonkeyPatch) -> No
         assert "169.254.169.254" in found["metadata server"].do
 
 
+def test_a_machine_of_ones_own(node: Node, tmp_path: Path) -> None:
+    places = {"ledger": f"file://{tmp_path}/ledger", "checkpoint_uri": f"file://{tmp_path}/saves"}
+    node.metadata.faults["instance-id"] = 500
+    found = node.examine(cloud="local", region="", node_name="mine", **places)
+    assert states(found) == ALL_WELL
+    assert "none is needed, this is mine at 127.0.0.1" in found["metadata server"].found
+    assert "needs no spec" in found["ledger"].found
+    assert found["lifecycle action"].found == "nobody waits for this node"
+    assert node.account.asked == []
+
+
 def test_the_command_prints_a_line_for_each_and_its_code_tells_the_worst(
     node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:

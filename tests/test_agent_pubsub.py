@@ -27,7 +27,7 @@ TOPIC = "projects/shop/topics/spotkeeper"
 
 def reporter(tmp_path: Path, outbox: Outbox) -> Reporter:
     ledger = (tmp_path / "ledger").as_uri()
-    config = AgentConfig("a-fleet", "now", "gcp", "europe-west4", ledger, tmp_path.as_uri(), topic=TOPIC)
+    config = AgentConfig("a-fleet", "now", "gcp", ledger, tmp_path.as_uri(), topic=TOPIC)
     node = Node("n.7", on_demand=False, address="10.0.0.9", zone="a", boot_id="b")
     return Reporter(config, node, open_board(ledger), outbox, topic=Topic(TOPIC))
 

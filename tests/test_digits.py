@@ -155,7 +155,7 @@ def test_gradients_are_those_of_the_loss() -> None:
         chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
         return float(-np.log(chances[np.arange(8), truth]).mean())
 
-    gradients = digits._gradients(state.weights, images, truth)
+    gradients = digits.gradients(state.weights, images, truth)
     for name, place in [("w1", (20, 5)), ("b1", (5,)), ("w2", (5, 3)), ("b2", (3,))]:
         moved = {key: value.copy() for key, value in state.weights.items()}
         moved[name][place] += 1e-6

@@ -34,6 +34,17 @@ def test_the_digits_job_is_the_uninterrupted_one_at_a_pace(tmp_path):
     assert jobs.result(training.result_file) == jobs.result(tmp_path / "uninterrupted.json")
 
 
+def test_the_job_of_several_nodes_is_compared_with_one_rank_of_it(tmp_path):
+    settings = Trainer(epochs=2, batch=100)
+    assert "trainers.digits_ranks --epochs 2" in jobs.job("digits", settings, 0.05, tmp_path, elastic=True).command
+    assert jobs.start_uninterrupted(settings, tmp_path, elastic=True).wait(60) == 0
+    alone = jobs.result(tmp_path / "uninterrupted.json")
+    assert alone["samples"]
+    where = (tmp_path / "uninterrupted" / "checkpoint").as_uri()
+    found = jobs.go_on(settings, where, 1, tmp_path, {}, elastic=True)
+    assert (found.resume_step, found.digest) == (30, alone["digest"])
+
+
 @pytest.mark.parametrize(("save_every", "steps"), [(2, 41), (0, 1), (0.12, 4)])
 def test_the_most_steps_between_two_checkpoints(save_every, steps):
     assert jobs.steps_unsaved(Trainer(save_every=save_every), 0.05) == steps

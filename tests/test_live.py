@@ -95,6 +95,17 @@ def test_lines_tell_everything_once_and_who_takes_the_job():
     ]
 
 
+def test_who_runs_the_job_together_is_told_in_the_table_and_in_lines():
+    together = replace(NOW, others=("i-b",), generation=2)
+    assert [doing(node, together)[0] for node in (HOLDER, SPARE)] == ["runs the job", "runs the job"]
+    target = io.StringIO()
+    with Lines(Console(file=target, width=40)) as view:
+        view.show(replace(together, generation_state="forming"), [], "training")
+        view.show(together, [], "training")
+        view.show(together, [], "training")
+    assert target.getvalue() == "   0.0 s  i-a, i-b  run the job (generation 2)\n"
+
+
 def test_the_live_table_leaves_nothing_but_what_was_said():
     screen = console()
     with LiveTable(screen, "storm") as view:

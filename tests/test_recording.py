@@ -62,6 +62,18 @@ def test_who_held_the_job_and_how_far_it_came():
     assert (two.node, two.start, two.end, two.resume_step, two.last_step) == ("i-b", 10.9, 35, 75, 460)
 
 
+def test_who_ran_the_job_with_others_held_it_too():
+    ranks = {"resumed": {2: frozenset({75})}, "stopped": {1: frozenset({75, 76})}}
+    taken = [Taken(4, 1, "i-b", ("i-a",)), Taken(13, 2, "i-z", ("i-b",))]
+    found = build(replace(RECORD, taken=taken, **ranks))
+    one, two = found.holdings
+    assert (one.nodes, two.nodes, found.ranks) == (("i-b", "i-a"), ("i-z", "i-b"), 2)
+    assert (one.resumed, one.stopped) == (frozenset(), frozenset({75, 76}))
+    assert (two.resumed, two.stopped) == (frozenset({75}), frozenset())
+    assert (one.end, two.end) == (13, 35), "the job goes on as long as one of them lives"
+    assert {notice.node: notice.held_job for notice in found.notices} == {"i-a": True, "i-z": True}
+
+
 def test_a_holder_that_is_gone_before_the_next_one_holds_nothing_any_more():
     late = replace(RECORD, taken=[Taken(4, 1, "i-a"), Taken(21, 2, "i-b")])
     assert build(late).holdings[0].end == 18

@@ -100,6 +100,25 @@ def test_training(report):
     assert report["broken_promises"] == []
 
 
+def test_training_on_several_nodes_is_compared_by_its_samples():
+    first, second = recovered().holdings
+    others = [replace(first, others=("i-spot-b", "i-spot-c")), replace(second, others=("i-spot-c",))]
+    end = {"samples": "s1", "accuracy": 0.983}
+    given = replace(GOOD, timeline=replace(recovered(), holdings=others), uninterrupted_digest="other")
+    report = build(scenario.load("elastic"), replace(given, final=end, uninterrupted=end), CALLS)
+    training = report["training"]
+    assert (report["ok"], training["ranks"], training["resumed_ranks"], training["samples"]) == (True, 3, 2, "s1")
+    assert training["moves"][0]["others"] == ["i-spot-c"]
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(report))
+    said = console.file.getvalue()
+    assert "resumed on 2 nodes from step 130, 0 steps lost, the same samples in every step as without" in said
+    assert "(accuracy 98.3%, without any 98.3%)" in said
+    other = replace(given, final={**end, "samples": "s2"}, uninterrupted=end)
+    console.print(summary(build(scenario.load("elastic"), other, CALLS)))
+    assert "other samples in every step" in console.file.getvalue()
+
+
 def test_where_the_time_has_gone():
     story = scenario.load("one-interruption")
     assert build(story, GOOD, CALLS)["training"]["goodput"] is None

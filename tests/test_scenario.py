@@ -63,6 +63,12 @@ def test_given_values_reach_their_place():
     assert found.expect.alarms == ("quota",)
 
 
+def test_a_fleet_whose_nodes_train_together():
+    found = parse(SMALLEST + "fleet: {gang: region, elastic: {join: now}, instanceTypes: [g5.xlarge]}", "x.yaml")
+    assert found.fleet == {"gang": "region", "elastic": {"join": "now"}, "instanceTypes": ["g5.xlarge"]}
+    assert (found.elastic, parse(SMALLEST, "x.yaml").elastic) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("line", "key", "was", "expected"),
     [

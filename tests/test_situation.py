@@ -124,6 +124,21 @@ def test_released_means_finished_and_nothing_left():
         assert not holds("released", left)
 
 
+def test_a_job_of_several_nodes():
+    together = replace(CALM, others=("c", "a"))
+    assert together.members == ("b", "c", "a")
+    assert (holds("training-together", CALM), holds("training-together", together)) == (False, True)
+    assert not holds("training-together", replace(together, first_step=34))
+    assert not holds("training-together", replace(together, nodes=(A, B, C, BOUGHT)))
+    assert not holds("training-together", replace(together, others=("a",), nodes=(A, B)))
+    assert choose("member", together) == ["a"]
+    assert (choose("member", CALM), choose("spare", together)) == ([], [])
+    gone = replace(together, interrupted=frozenset({"c"}))
+    assert not holds("training-resumed", gone)
+    assert holds("training-resumed", replace(gone, others=("a",)))
+    assert holds("training-on-demand", replace(gone, others=("a", "z"), nodes=(A, B, BOUGHT)))
+
+
 def test_targets():
     assert choose("holder", CALM) == ["b"]
     assert choose("spare", CALM) == ["a"]

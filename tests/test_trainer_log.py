@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from spotkeeper_lab.trainer_log import last_steps, parse, refused_at, resume_steps
+from spotkeeper_lab.trainer_log import last_steps, parse, refused_at, resume_steps, resumed, stopped
 
 ONE = parse(
     """
@@ -20,6 +20,18 @@ def test_lines_that_were_cut_off_or_are_no_events_are_left_out():
 def test_where_each_generation_went_on_from_and_how_far_it_came():
     assert resume_steps([ONE, TWO]) == {1: 0, 2: 40, 3: 70}
     assert last_steps([ONE, TWO]) == {1: 40, 2: 70}
+
+
+def test_ranks_that_were_not_at_the_same_step_are_seen():
+    other = parse(
+        """
+{"event": "start", "generation": 1, "resume_step": 0}
+{"event": "stop", "generation": 1, "step": 41, "reason": "notice"}
+{"event": "start", "generation": 3, "resume_step": 70}
+{"event": "finish", "generation": 3, "step": 99}"""
+    )
+    assert resumed([ONE, other]) == {1: {0}, 3: {70}}
+    assert stopped([ONE, other]) == {1: {40, 41}, 3: {99}}
 
 
 def test_a_generation_that_crashed_and_started_again_counts_from_its_first_start():

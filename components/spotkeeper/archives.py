@@ -58,6 +58,7 @@ AGENT_FILES = (
     "job.py",
     "keeper.py",
     "lease.py",
+    "local.py",
     "logs.py",
     "member.py",
     "node.py",

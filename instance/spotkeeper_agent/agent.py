@@ -75,6 +75,8 @@ class Agent:
         self._holds = False
         self._ending = False
         self._over = False
+        self._admitted = False
+        """Whether this node may take part in the fleet."""
         self._hook: Optional[LifecycleHook] = None
         self._in_hook = False
         self._shutdown = False
@@ -98,7 +100,7 @@ class Agent:
         if isinstance(event, Word):
             self._hear(event, Moment.now())
         elif isinstance(event, SpecSeen):
-            self._hook = self._open_hook(event.spec)
+            self._admitted, self._hook = True, self._open_hook(event.spec) if event.spec else None
         elif isinstance(event, Taken):
             self._take(event.generation)
         elif isinstance(event, (Lost, Ended)):
@@ -155,12 +157,12 @@ class Agent:
             return "leaving"
         if self._holds:
             return "holder"
-        return "spare" if self._hook is not None else "waiting for the fleet's spec"
+        return "spare" if self._admitted else "waiting for the fleet's spec"
 
     def _may_seek(self) -> bool:
         leaving = self._book.notice is not None and self._book.notice.leaving
         free = not (self._holds or self._runner.running or self._over)
-        return self._hook is not None and free and not leaving
+        return self._admitted and free and not leaving
 
     def _consult(self) -> None:
         self._keeper.allow(self._may_seek())
@@ -289,7 +291,7 @@ class Agent:
             stacks=self._runner.stacks,
         )
         self._reporter.output(self._runner.last_words, self._report)
-        if self._hook is not None:
+        if self._admitted:
             self._reporter.report(self._report)
         # The end is told only once the generation says so.
         if self._progress is not None and self._is_first and self._holds != self._over:

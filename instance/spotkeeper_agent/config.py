@@ -10,7 +10,9 @@ from typing import Any, Mapping, Optional, Union
 from spotkeeper_agent.processes import signal_number
 from spotkeeper_ledger import MalformedDocument, keys, load
 
-CLOUDS = ("aws", "gcp")
+CLOUDS = ("aws", "gcp", "local")
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
+"""What a node may be called: its name is that of a folder in the ledger."""
 _TOPIC = re.compile(r"projects/[a-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 _MAY_BE_ZERO = ("save_gap_seconds", "log_seconds", "hang_seconds")
 _LEDGERS = "s3://bucket, gs://bucket, or file:///folder (a laptop, or a folder that all nodes share)"
@@ -46,11 +48,14 @@ class AgentConfig:
     incarnation: str
     """The fleet's creation that this node belongs to; objects of another one are ignored."""
     cloud: str
-    """``aws`` or ``gcp``."""
-    region: str
+    """``aws``, ``gcp``, or ``local``: a machine of one's own, of which no cloud tells anything."""
     ledger: str
     """The responder's board: ``s3://bucket``, ``gs://bucket``, or ``file:///folder`` on a laptop."""
     checkpoint_uri: str
+    region: str = ""
+    """Such as ``eu-west-1``; ``local`` needs none."""
+    node_name: str = ""
+    """``local``: what this node is called, other than all others of the fleet; default its host name."""
     command: str = ""
     """The training command, run by ``/bin/sh -c``; ``run -- COMMAND`` replaces it."""
     run_dir: str = "/run/spotkeeper"
@@ -135,12 +140,23 @@ def load_config(path: Union[str, Path], command: Optional[str] = None, **instead
 
 
 def _problem(config: AgentConfig) -> Optional[str]:
-    return _wrong_place(config) or _wrong_number(config) or _wrong_notice(config)
+    return _wrong_node(config) or _wrong_place(config) or _wrong_number(config) or _wrong_notice(config)
+
+
+def _wrong_node(config: AgentConfig) -> Optional[str]:
+    cloud, name = config.cloud, config.node_name
+    if cloud not in CLOUDS:
+        return f"cloud: was {cloud!r}, expected one of {', '.join(CLOUDS)}"
+    if cloud != "local" and not config.region:
+        return f"region: was '', expected that of the fleet, such as eu-west-1 (cloud {cloud})"
+    if cloud != "local" and name:
+        return f"node_name: was {name!r}, expected none: the metadata service of {cloud} tells it"
+    if name and not NODE_NAME.fullmatch(name):
+        return f"node_name: was {name!r}, expected letters, digits, dots and hyphens, at most 63"
+    return None
 
 
 def _wrong_place(config: AgentConfig) -> Optional[str]:
-    if config.cloud not in CLOUDS:
-        return f"cloud: was {config.cloud!r}, expected one of {', '.join(CLOUDS)}"
     if not config.command.strip():
         return "command: was empty, expected the training command (or `run -- COMMAND`)"
     if not config.ledger.startswith(("s3://", "gs://", "file:///")):

@@ -74,6 +74,9 @@ def _run_dir(config: AgentConfig) -> Finding:
 
 
 def _metadata(config: AgentConfig) -> tuple[Finding, Optional[Node]]:
+    if config.cloud == "local":
+        node = identity(config)()
+        return Finding("metadata server", OK, f"none is needed, this is {node.name} at {node.address}"), node
     name, began = "metadata server", time.monotonic()
     try:
         node = identity(config)()
@@ -101,6 +104,8 @@ def _ledger(config: AgentConfig, _: Optional[Node]) -> Finding:
         return Finding(name, FAILED, _said(error), todo)
     except BoardError as error:
         return Finding(name, FAILED, _said(error), "check the network's way to the ledger: endpoint, route, proxy")
+    if config.cloud == "local":
+        return Finding(name, OK, f"{config.ledger}: can be read; fleet {config.fleet} needs no spec")
     if found is None:
         return Finding(name, FAILED, f"{config.ledger}/{key} is not there", "deploy the fleet, or check `fleet`")
     spec = load(FleetSpec, found.body)
@@ -184,7 +189,8 @@ def _uploads(config: AgentConfig, _: Optional[Node]) -> Finding:
 def _lifecycle_action(config: AgentConfig, node: Optional[Node]) -> Finding:
     name = "lifecycle action"
     if config.cloud != "aws":
-        return Finding(name, OK, f"{config.cloud} has none")
+        none = "nobody waits for this node" if config.cloud == "local" else f"{config.cloud} has none"
+        return Finding(name, OK, none)
     if node is None:
         return Finding(name, WARNING, "cannot be told without the node's name", "see metadata server")
     found = _board(config, config.ledger).read(keys.spec(config.fleet))

@@ -15,7 +15,8 @@ from spotkeeper_ledger import FleetSpec
 class SpecSeen:
     """The fleet's spec is there: this node may take part."""
 
-    spec: FleetSpec
+    spec: Optional[FleetSpec]
+    """``None`` where no cloud keeps the fleet, so that nobody declares one."""
 
 
 @dataclass(frozen=True)

@@ -252,5 +252,6 @@ class Runner:
             run_dir.SAVE_GAP_SECONDS: f"{self._config.save_gap_seconds:g}",
             **self._place,
         }
-        env.setdefault("AWS_REGION", self._config.region)
+        if self._config.region:
+            env.setdefault("AWS_REGION", self._config.region)
         return env

@@ -110,11 +110,11 @@ class Actions:
                 self._local.events.add("node-failed", node, exit_code=ended.returncode, output=said)
 
     def _strike(self, node: str, how: str, now: Situation) -> None:
-        held = node == now.holder
+        held = node in now.members
         self._observer.struck.append(Struck(node, how, time.time(), held_job=held, step=now.step if held else None))
 
     def _note(self, node: str, kind: str, at: float, deadline: float | None, now: Situation) -> None:
-        held = node == now.holder
+        held = node in now.members
         self._observer.injected.append(
             Injected(node, kind, at, deadline, held_job=held, step=now.step if held else None)
         )

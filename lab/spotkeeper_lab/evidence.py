@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from spotkeeper_lab.scenario import Expectations
 from spotkeeper_lab.timeline import SPOT, Holding, Timeline
@@ -26,6 +27,13 @@ class Evidence:
     digest: str | None = None
     """Digest of the final weights."""
     uninterrupted_digest: str | None = None
+    elastic: bool = False
+    """Whether all nodes of the fleet are to train together."""
+    final: Mapping[str, Any] = field(default_factory=dict)
+    """All that the training wrote about its end: ``digest``, ``accuracy``; on several ranks ``samples``, a digest over
+    the samples of all steps in their order."""
+    uninterrupted: Mapping[str, Any] = field(default_factory=dict)
+    """The same of the run that nobody interrupted, which had one rank."""
     on_destroy: str = "checkpoint"
     """What the fleet is asked to do when it is destroyed."""
     resumed_step: int | None = None

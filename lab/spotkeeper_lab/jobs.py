@@ -21,7 +21,8 @@ from spotkeeper_ledger import run_dir
 GO_ON_SECONDS = 60.0
 """How long a run that goes on from checkpoints may take."""
 TRAINERS = {
-    "digits": "real training of a small network on scikit-learn's digits (one rank; other nodes are spares)",
+    "digits": "real training of a small network on scikit-learn's digits (one rank; other nodes are spares, unless the "
+    "fleet is elastic)",
     "none": "nodes hold the job and train nothing: notices, sizes and the take-over are proved, checkpoints are not",
 }
 
@@ -43,8 +44,8 @@ class Job:
         return self.result_file is not None
 
 
-def job(trainer: str, settings: Trainer, step_seconds: float, work_dir: Path) -> Job:
-    """Return the job that ``trainer`` (one of :data:`TRAINERS`) names."""
+def job(trainer: str, settings: Trainer, step_seconds: float, work_dir: Path, *, elastic: bool = False) -> Job:
+    """Return the job that ``trainer`` (one of :data:`TRAINERS`) names, for all nodes together if they are elastic."""
     finish_file = work_dir / "finish"
     if trainer == "none":
         return Job(f"while [ ! -e {shlex.quote(str(finish_file))} ]; do sleep 0.2; done", finish_file)
@@ -57,9 +58,8 @@ def job(trainer: str, settings: Trainer, step_seconds: float, work_dir: Path) ->
         "--save-every",
         f"{settings.save_every:g}",
     ]
-    return Job(
-        "exec " + shlex.join([*_digits(settings), *pace, "--result", str(result_file)]), finish_file, result_file
-    )
+    command = [*_digits(settings, elastic=elastic), *pace, "--result", str(result_file)]
+    return Job("exec " + shlex.join(command), finish_file, result_file)
 
 
 def steps_unsaved(settings: Trainer, step_seconds: float) -> int:
@@ -67,15 +67,15 @@ def steps_unsaved(settings: Trainer, step_seconds: float) -> int:
     return math.ceil(settings.save_every / step_seconds) + 1
 
 
-def start_uninterrupted(settings: Trainer, work_dir: Path) -> subprocess.Popen[bytes]:
-    """Start the same training with nobody to interrupt it, at full speed, in its own process.
+def start_uninterrupted(settings: Trainer, work_dir: Path, *, elastic: bool = False) -> subprocess.Popen[bytes]:
+    """Start the same training with nobody to interrupt it, at full speed, in one process of its own.
 
     Its result is ``uninterrupted.json``.
     """
     folder = work_dir / "uninterrupted"
     folder.mkdir()
     command = [
-        *_digits(settings),
+        *_digits(settings, elastic=elastic),
         "--pace",
         "0",
         "--save-every",
@@ -103,7 +103,13 @@ class GoneOn:
 
 
 def go_on(
-    settings: Trainer, checkpoints: str, generation: int, work_dir: Path, environment: Mapping[str, str]
+    settings: Trainer,
+    checkpoints: str,
+    generation: int,
+    work_dir: Path,
+    environment: Mapping[str, str],
+    *,
+    elastic: bool = False,
 ) -> GoneOn:
     """Run the training from its checkpoints to its end at full speed, outside of any fleet.
 
@@ -113,13 +119,17 @@ def go_on(
         generation: its own; later than any that has run.
         work_dir: the rehearsal's folder.
         environment: what it needs to reach them.
+        elastic: whether it was one of several ranks; here it has one.
     """
     folder, written = work_dir / "gone-on", work_dir / "gone-on.json"
     folder.mkdir()
     own = {run_dir.RUN_DIR: str(folder), run_dir.GENERATION: str(generation)}
     with (folder / "output.log").open("wb") as output, contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(  # noqa: S603 - our own program
-            [*_digits(settings), "--pace", "0", "--checkpoint", checkpoints, "--result", str(written)],
+            [
+                *_digits(settings, elastic=elastic),
+                *("--pace", "0", "--checkpoint", checkpoints, "--result", str(written)),
+            ],
             env={**os.environ, **environment, **own},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -140,11 +150,11 @@ def result(path: Path | None) -> dict[str, Any]:
     return written if isinstance(written, dict) else {}
 
 
-def _digits(settings: Trainer) -> list[str]:
+def _digits(settings: Trainer, *, elastic: bool) -> list[str]:
     arguments = {"--epochs": settings.epochs, "--batch": settings.batch, "--seed": settings.seed}
     return [
         sys.executable,
         "-m",
-        "spotkeeper_lab.trainers.digits",
+        "spotkeeper_lab.trainers.digits_ranks" if elastic else "spotkeeper_lab.trainers.digits",
         *(str(each) for pair in arguments.items() for each in pair),
     ]

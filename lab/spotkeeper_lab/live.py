@@ -49,7 +49,7 @@ class Lines:
         self._console = console
         self._started_at: float | None = None
         self._told = 0
-        self._holder: tuple[int, str | None] = (0, None)
+        self._generation = 0
 
     def __enter__(self) -> Self:
         """Nothing has to be begun."""
@@ -71,9 +71,11 @@ class Lines:
             if text := sentence(moment):
                 self.say(f"{moment.at - self._started_at:6.1f} s  {text}")
         self._told = len(moments)
-        if (now.generation, now.holder) != self._holder and now.holder and now.held:
-            self._holder = (now.generation, now.holder)
-            self.say(f"{now.at - self._started_at:6.1f} s  {now.holder}  runs the job (generation {now.generation})")
+        if now.generation != self._generation and now.held:
+            self._generation = now.generation
+            run = "run" if now.others else "runs"
+            told = f"{', '.join(now.members)}  {run} the job (generation {now.generation})"
+            self.say(f"{now.at - self._started_at:6.1f} s  {told}")
 
 
 class LiveTable:
@@ -122,7 +124,7 @@ def draw(now: Situation, moments: Sequence[Moment], *, title: str, started_at: f
 
 def doing(node: NodeState, now: Situation) -> tuple[str, str]:
     """Return what a node does, and in which style it is shown."""
-    holds = node.node == now.holder and now.generation_state == "running"
+    holds = node.node in now.members and now.generation_state == "running"
     if node.leaving:
         return (f"{node.notice}: saving" if holds else f"{node.notice}: leaving"), "bold red"
     if holds:

@@ -93,6 +93,7 @@ class Observer:
             backup_desired=desired[BACKUP],
             generation=generation.number if generation else 0,
             holder=generation.members[0].node if generation and generation.members else None,
+            others=tuple(member.node for member in generation.members[1:]) if generation else (),
             generation_state=generation.state if generation else "",
             job_state=progress.state if progress else "",
             step=self._steps[-1][1] if self._steps else None,
@@ -158,6 +159,8 @@ class Observer:
             total=self._total,
             resume_steps=trainer_log.resume_steps(logs.values()),
             last_steps=node_files.last_steps(run_dirs.values(), logs.values()),
+            resumed=trainer_log.resumed(logs.values()),
+            stopped=trainer_log.stopped(logs.values()),
             calls=tuple(self._calls),
             full_speed_at=self.full_speed_at,
             finished_at=self.finished_at,
@@ -189,8 +192,10 @@ class Observer:
     def _note_progress(self, now: float, generation: Generation | None, body: bytes | None) -> Progress | None:
         """The job's step: from the holder's run directory as it happens, from the ledger where that is not there."""
         holder = generation.members[0].node if generation and generation.members else None
-        if generation and holder and (not self._taken or self._taken[-1].generation < generation.number):
-            self._taken.append(Taken(now, generation.number, holder))
+        newest = self._taken[-1].generation if self._taken else 0
+        if generation and holder and generation.state != "forming" and newest < generation.number:
+            others = tuple(member.node for member in generation.members[1:])
+            self._taken.append(Taken(now, generation.number, holder, others))
         progress = self._reader.from_node(Progress, body)
         local = self._local_progress(holder) if holder else None
         if local and generation and local.generation == generation.number:

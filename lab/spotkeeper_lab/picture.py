@@ -89,21 +89,22 @@ def _lanes(axes: Axes, timeline: Timeline, lives: Sequence[Life]) -> None:
 def _life(axes: Axes, timeline: Timeline, life: Life, lane: int) -> None:
     start = timeline.started_at
 
-    def bar(begin: float, end: float, color: str) -> None:
+    def bar(begin: float, end: float, color: str, edge: str = "none") -> None:
         span = (begin - start, max(end - begin, 0.05))
-        axes.broken_barh([span], (lane - HALF_LANE, 2 * HALF_LANE), facecolors=color)
+        axes.broken_barh([span], (lane - HALF_LANE, 2 * HALF_LANE), facecolors=color, edgecolors=edge)
 
     ended = life.ended_at or timeline.ended_at
     serving = min(life.serving_at or ended, ended)
     bar(life.launched_at, serving, IDLE)
     bar(serving, ended, LIGHT[life.group])
     for holding in timeline.holdings:
-        if holding.node == life.node:
-            bar(holding.start, holding.end, STRONG[life.group])
+        if life.node in holding.nodes:
+            edge = PAPER if holding.others else "none"  # who goes on with others shows where the next generation begins
+            bar(holding.start, min(holding.end, ended), STRONG[life.group], edge)
     for strike in (each for each in timeline.strikes if each.node == life.node and each.how == FROZEN):
         bar(strike.at, strike.until or ended, IDLE)
     for notice in (each for each in timeline.notices if each.node == life.node):
-        held_until = max([each.end for each in timeline.holdings if each.node == life.node], default=notice.at)
+        held_until = max([each.end for each in timeline.holdings if life.node in each.nodes], default=notice.at)
         if notice.kind != "rebalance" and max(notice.at, held_until) < ended:
             bar(max(notice.at, held_until), ended, IDLE)
         _notice(axes, timeline, notice, ended, lane)

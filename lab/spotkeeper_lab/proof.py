@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from spotkeeper_lab.checks import announcements, changes, destruction, faults, hostile_nodes
+from spotkeeper_lab.checks import announcements, changes, destruction, elastic, faults, hostile_nodes
 from spotkeeper_lab.evidence import FOREVER, Evidence, lost_between, most_missing, next_holding
 from spotkeeper_lab.timeline import BACKUP, SPOT, Notice, Strike, Timeline, alive
 from spotkeeper_ledger.documents import DRAIN, INTERRUPTION, SCALE_IN
@@ -52,7 +52,7 @@ def _training_went_on(evidence: Evidence) -> Iterator[str]:
         if not blow.held_job:
             continue
         after = next_holding(evidence.timeline, blow.at)
-        if after is None or after.node == blow.node:
+        if after is None or blow.node in after.nodes:
             yield f"training did not go on: no other node took the job of {blow.node}"
         elif not evidence.trains:
             continue
@@ -65,7 +65,7 @@ def _training_went_on(evidence: Evidence) -> Iterator[str]:
 def _no_step_lost(evidence: Evidence) -> Iterator[str]:
     runs = evidence.timeline.runs
     for notice in evidence.timeline.notices:
-        before = [each for each in runs if each.start < notice.at and each.node == notice.node]
+        before = [each for each in runs if each.start < notice.at and notice.node in each.nodes]
         after = next_holding(evidence.timeline, notice.at)
         in_time = notice.heard_at is not None and (notice.deadline is None or notice.heard_at < notice.deadline)
         if not (evidence.trains and notice.held_job and in_time and before and after):
@@ -96,7 +96,7 @@ def _same_weights(evidence: Evidence) -> Iterator[str]:
         return
     if evidence.digest is None:
         yield "the training left no result: its final weights could not be compared"
-    elif evidence.digest != evidence.uninterrupted_digest:
+    elif evidence.timeline.ranks == 1 and evidence.digest != evidence.uninterrupted_digest:
         yield (
             f"the final weights differ from those of an uninterrupted run: digest {evidence.digest[:12]}…, "
             f"uninterrupted {str(evidence.uninterrupted_digest)[:12]}…"
@@ -203,6 +203,7 @@ CHECKS: Sequence[Callable[[Evidence], Iterator[str]]] = (
     _sizes_as_expected,
     _hook_after_confirmation,
     _held_on_demand,
+    *elastic.CHECKS,
     *changes.CHECKS,
     *destruction.CHECKS,
     *announcements.CHECKS,

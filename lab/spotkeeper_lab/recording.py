@@ -40,11 +40,12 @@ class Injected:
 
 @dataclass(frozen=True)
 class Taken:
-    """A node took the job: a new generation."""
+    """A node took the job, in an elastic fleet together with others: a new generation."""
 
     at: float
     generation: int
     node: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ class Record:
     """Generation to the step that it went on from."""
     last_steps: Mapping[int, int] = field(default_factory=dict)
     """Generation to the last step that it did."""
+    resumed: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Generation to the steps that its ranks went on from."""
+    stopped: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Generation to the steps at which its ranks stopped in order."""
     calls: Sequence[tuple[float, int]] = ()
     """When the responder had made how many calls."""
     full_speed_at: float | None = None
@@ -191,7 +196,8 @@ def _holdings(record: Record, lives: Sequence[Life]) -> list[Holding]:
     groups = {life.node: life.group for life in lives}
     holdings = []
     for taken, following in zip(record.taken, [*record.taken[1:], None], strict=True):
-        end = first([following.at if following else None, ended.get(taken.node), record.finished_at, record.ended_at])
+        lived = [ended.get(node) or record.ended_at for node in (taken.node, *taken.others)]
+        end = first([following.at if following else None, max(lived), record.finished_at, record.ended_at])
         holdings.append(
             Holding(
                 generation=taken.generation,
@@ -201,6 +207,9 @@ def _holdings(record: Record, lives: Sequence[Life]) -> list[Holding]:
                 end=end if end is not None else record.ended_at,
                 resume_step=record.resume_steps.get(taken.generation),
                 last_step=record.last_steps.get(taken.generation),
+                others=taken.others,
+                resumed=record.resumed.get(taken.generation, frozenset()),
+                stopped=record.stopped.get(taken.generation, frozenset()),
             )
         )
     return holdings
@@ -260,8 +269,8 @@ def _shape_at(record: Record, at: float) -> Shape:
 
 
 def _holds(record: Record, node: str, at: float) -> bool:
-    newest = [taken.node for taken in record.taken if taken.at <= at]
-    return bool(newest) and newest[-1] == node
+    newest = [(taken.node, *taken.others) for taken in record.taken if taken.at <= at]
+    return bool(newest) and node in newest[-1]
 
 
 def _commands(moment: Moment, identity: str) -> bool:

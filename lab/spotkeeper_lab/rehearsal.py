@@ -68,7 +68,8 @@ class Rehearsal:
     ) -> None:
         self._scenario, self._work_dir, self._view = scenario, work_dir, view
         self._responder, self._meddle = responder, meddle
-        self._job = jobs.job(trainer, scenario.trainer, scenario.durations.step_seconds, work_dir)
+        step_seconds, elastic = scenario.durations.step_seconds, scenario.elastic
+        self._job = jobs.job(trainer, scenario.trainer, step_seconds, work_dir, elastic=elastic)
         self._missed: list[str] = []
 
     def run(self) -> Outcome:
@@ -92,12 +93,17 @@ class Rehearsal:
             if compared:
                 with contextlib.suppress(subprocess.TimeoutExpired):  # then there is no digest, which is told
                     compared.wait(UNINTERRUPTED_SECONDS)
+        final = jobs.result(self._job.result_file)
+        uninterrupted = jobs.result(self._work_dir / "uninterrupted.json")
         evidence = Evidence(
             timeline=timeline,
             expect=self._scenario.expect,
             trains=self._job.trains,
-            digest=gone_on.digest if gone_on else jobs.result(self._job.result_file).get("digest"),
-            uninterrupted_digest=jobs.result(self._work_dir / "uninterrupted.json").get("digest"),
+            digest=gone_on.digest if gone_on else final.get("digest"),
+            uninterrupted_digest=uninterrupted.get("digest"),
+            elastic=self._scenario.elastic,
+            final=final,
+            uninterrupted=uninterrupted,
             steps_unsaved=jobs.steps_unsaved(self._scenario.trainer, self._scenario.durations.step_seconds),
             on_destroy=self._scenario.on_destroy,
             resumed_step=gone_on.resume_step if gone_on else None,
@@ -118,7 +124,8 @@ class Rehearsal:
         """Let the training of a destroyed fleet come to its end after all, from what the fleet has left."""
         generation = max((each.generation for each in timeline.holdings), default=0) + 1
         where = local.environment("lab")
-        return jobs.go_on(self._scenario.trainer, deployment.CHECKPOINT_URI, generation, self._work_dir, where)
+        settings, uri, elastic = self._scenario.trainer, deployment.CHECKPOINT_URI, self._scenario.elastic
+        return jobs.go_on(settings, uri, generation, self._work_dir, where, elastic=elastic)
 
     def _play(self, local: LocalAws, observer: Observer, changes: Changes) -> None:
         actions = Actions(local, observer, self._scenario.durations.notice_seconds, self._job.finish_file, changes)
@@ -157,7 +164,7 @@ def _told(now: Situation) -> str:
     spot, backup = len(now.serving("spot")), len(now.serving("backup"))
     return (
         f"{spot} of {now.spot_desired} spot and {backup} of {now.backup_desired} on-demand nodes serve, "
-        f"the job is {now.job_state or 'not started'} on {now.holder or 'no node'} at step {now.step}"
+        f"the job is {now.job_state or 'not started'} on {', '.join(now.members) or 'no node'} at step {now.step}"
     )
 
 
@@ -169,7 +176,7 @@ def _failures(events: EventLog) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _uninterrupted(scenario: Scenario, work_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = jobs.start_uninterrupted(scenario.trainer, work_dir)
+    process = jobs.start_uninterrupted(scenario.trainer, work_dir, elastic=scenario.elastic)
     try:
         yield process
     finally:

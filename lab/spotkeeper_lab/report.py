@@ -100,7 +100,7 @@ def _interruption(notice: Notice, timeline: Timeline, notice_seconds: float) -> 
 
 def _strike(strike: Strike, timeline: Timeline) -> dict[str, Any]:
     after = next_holding(timeline, strike.at) if strike.held_job else None
-    before = [each for each in timeline.runs if each.node == strike.node and each.start < strike.at]
+    before = [each for each in timeline.runs if strike.node in each.nodes and each.start < strike.at]
     return {
         "node": strike.node,
         "how": strike.how,
@@ -167,12 +167,24 @@ def _training(evidence: Evidence) -> dict[str, Any]:
         "steps_lost": steps_lost(timeline),
         "resumed": went_on is not None and bool(went_on.resume_step),
         "resumed_on": went_on.node if went_on else None,
+        "resumed_ranks": len(went_on.nodes) if went_on else None,
         "resume_step": went_on.resume_step if went_on else None,
         "resume_step_after_destruction": evidence.resumed_step,
         "digest": evidence.digest,
         "uninterrupted_digest": evidence.uninterrupted_digest,
+        "ranks": timeline.ranks,
+        "samples": evidence.final.get("samples"),
+        "uninterrupted_samples": evidence.uninterrupted.get("samples"),
+        "accuracy": evidence.final.get("accuracy"),
+        "uninterrupted_accuracy": evidence.uninterrupted.get("accuracy"),
         "moves": [
-            {"generation": each.generation, "node": each.node, "group": each.group, "resume_step": each.resume_step}
+            {
+                "generation": each.generation,
+                "node": each.node,
+                "others": list(each.others),
+                "group": each.group,
+                "resume_step": each.resume_step,
+            }
             for each in moves
         ],
     }

@@ -90,6 +90,11 @@ class Scenario:
     expect: Expectations = field(default_factory=Expectations)
 
     @property
+    def elastic(self) -> bool:
+        """Whether all nodes train together."""
+        return bool(self.fleet.get("elastic"))
+
+    @property
     def on_destroy(self) -> str:
         """What the fleet is asked to do when it is destroyed: the last that was deployed."""
         configured = [self.fleet, *(step.config for step in self.steps)]

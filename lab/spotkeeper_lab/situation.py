@@ -40,7 +40,9 @@ class Situation:
     backup_desired: int = 0
     generation: int = 0
     holder: str | None = None
-    """The node that the job runs on."""
+    """The node that the job runs on; where several run it together, the first of them."""
+    others: tuple[str, ...] = ()
+    """The other nodes that run it."""
     generation_state: str = ""
     job_state: str = ""
     step: int | None = None
@@ -96,6 +98,11 @@ class Situation:
         return self.interrupted | self.lost
 
     @property
+    def members(self) -> tuple[str, ...]:
+        """All nodes that run the job, in the order of their ranks."""
+        return (*([self.holder] if self.holder else []), *self.others)
+
+    @property
     def held(self) -> bool:
         """Whether the job runs on a node that is alive."""
         return self.generation_state == "running" and any(n.node == self.holder for n in self.nodes)
@@ -122,6 +129,11 @@ def _mid_epoch(now: Situation) -> bool:
         return now.advanced
     part = (now.step or 0) % now.steps_per_epoch / now.steps_per_epoch
     return 0.1 <= part <= 0.7  # what is seen may be a second old
+
+
+def _together(now: Situation) -> bool:
+    serving = {n.node for n in (*now.serving("spot"), *now.serving("backup"))}
+    return now.advanced and len(serving) >= now.spot_target + now.base and serving == set(now.members)
 
 
 def _backup_serving(now: Situation) -> bool:
@@ -164,11 +176,15 @@ CONDITIONS: Mapping[str, tuple[str, Callable[[Situation], bool]]] = {
     "backup-serving": ("all on-demand nodes that were asked for above the base serve", _backup_serving),
     "training-resumed": (
         "the job has made a step on a node that was not interrupted, killed or frozen",
-        lambda now: bool(now.taken) and now.holder not in now.taken and now.advanced,
+        lambda now: bool(now.taken) and not now.taken.intersection(now.members) and now.advanced,
+    ),
+    "training-together": (
+        "every node that serves runs the job, as many as the fleet should have, and it has made a step",
+        _together,
     ),
     "training-on-demand": (
         "the job has made a step on an on-demand node",
-        lambda now: now.advanced and now.holder in {n.node for n in now.running("backup")},
+        lambda now: now.advanced and any(n.node in now.members for n in now.running("backup")),
     ),
     "checkpoint-published": (
         "the job has published a checkpoint on its present node",
@@ -208,10 +224,17 @@ def _half(now: Situation) -> list[NodeState]:
 
 
 TARGETS: Mapping[str, tuple[str, Callable[[Situation], Iterable[NodeState]]]] = {
-    "holder": ("the node that the job runs on", lambda now: [n for n in now.nodes if n.node == now.holder]),
+    "holder": (
+        "the node that the job runs on, the first of several",
+        lambda now: [n for n in now.nodes if n.node == now.holder],
+    ),
     "spare": (
         "the oldest spot node that the job does not run on",
-        lambda now: [n for n in now.serving("spot") if n.node != now.holder][:1],
+        lambda now: [n for n in now.serving("spot") if n.node not in now.members][:1],
+    ),
+    "member": (
+        "the oldest spot node that runs the job together with the first one",
+        lambda now: [n for n in now.running("spot") if n.node in now.others][:1],
     ),
     "frozen": ("every node that stands still", lambda now: [n for n in now.nodes if n.frozen]),
     "half": ("half of the spot nodes, rounded up, the job's node among them if it is spot", _half),

@@ -97,6 +97,8 @@ FLEET_KEYS: Mapping[str, type] = {
     "onUpdate": str,
     "onDestroy": str,
     "gang": str,
+    "elastic": dict,
+    "instanceTypes": list,
 }
 """The fleet's inputs that a scenario can set, by the names of the stack's config keys."""
 

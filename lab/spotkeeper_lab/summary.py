@@ -162,7 +162,21 @@ def _training(training: Mapping[str, Any]) -> str:
         if training["resumed"]
         else "not resumed"
     )
+    if training["resumed"] and training["resumed_ranks"] > 1:
+        resumed = f"resumed on {training['resumed_ranks']} nodes from step {training['resume_step']}"
     same = training["digest"] is not None and training["digest"] == training["uninterrupted_digest"]
     weights = "the same weights as" if same else "other weights than"
+    compared = f"{weights} an uninterrupted run"
+    if training["ranks"] > 1:
+        compared = _compared(training)
     lost = "an unknown number of" if training["steps_lost"] is None else training["steps_lost"]
-    return f"Training: {training['steps']} steps, {resumed}, {lost} steps lost, {weights} an uninterrupted run."
+    return f"Training: {training['steps']} steps, {resumed}, {lost} steps lost, {compared}."
+
+
+def _compared(training: Mapping[str, Any]) -> str:
+    """Say what a training on several ranks has in common with one on a single rank."""
+    same = training["samples"] is not None and training["samples"] == training["uninterrupted_samples"]
+    if None in (training["accuracy"], training["uninterrupted_accuracy"]):
+        return "no result to compare"
+    accuracy = f"accuracy {training['accuracy']:.1%}, without any {training['uninterrupted_accuracy']:.1%}"
+    return f"{'the same' if same else 'other'} samples in every step as without an interruption ({accuracy})"

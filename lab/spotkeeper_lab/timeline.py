@@ -63,15 +63,27 @@ class Life:
 
 @dataclass(frozen=True)
 class Holding:
-    """One generation: a node that held the job."""
+    """One generation: a node that held the job, in an elastic fleet together with others."""
 
     generation: int
     node: str
+    """The first of them, at which the others meet."""
     group: str
     start: float
     end: float
     resume_step: int | None = None
     last_step: int | None = None
+    others: tuple[str, ...] = ()
+    """The other nodes, in the order of their ranks."""
+    resumed: frozenset[int] = frozenset()
+    """The steps that its ranks went on from: one step, unless something is wrong."""
+    stopped: frozenset[int] = frozenset()
+    """The steps at which its ranks stopped in order, likewise."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """All nodes that ran the job, in the order of their ranks."""
+        return (self.node, *self.others)
 
 
 @dataclass(frozen=True)
@@ -214,6 +226,11 @@ class Timeline:
         All of them where nodes train nothing.
         """
         return [each for each in self.holdings if each.resume_step is not None] or self.holdings
+
+    @property
+    def ranks(self) -> int:
+        """The most nodes that trained together."""
+        return max((len(each.nodes) for each in self.runs), default=1)
 
     @property
     def interruptions(self) -> list[Notice]:

@@ -29,6 +29,27 @@ def resume_steps(nodes: Iterable[Iterable[dict[str, Any]]]) -> dict[int, int]:
     return {event["generation"]: event["resume_step"] for event in reversed(starts)}
 
 
+def resumed(nodes: Iterable[Iterable[dict[str, Any]]]) -> dict[int, frozenset[int]]:
+    """Return the steps that the ranks of each generation went on from."""
+    return _by_generation((event["generation"], event["resume_step"]) for event in _of(nodes, "start"))
+
+
+def stopped(nodes: Iterable[Iterable[dict[str, Any]]]) -> dict[int, frozenset[int]]:
+    """Return the steps at which the ranks of each generation stopped for a notice, or were done."""
+    return _by_generation((event["generation"], event["step"]) for event in _of(nodes, "stop", "finish"))
+
+
+def _of(nodes: Iterable[Iterable[dict[str, Any]]], *names: str) -> list[dict[str, Any]]:
+    return [event for events in nodes for event in events if event.get("event") in names]
+
+
+def _by_generation(pairs: Iterable[tuple[int, int]]) -> dict[int, frozenset[int]]:
+    found: dict[int, frozenset[int]] = {}
+    for generation, step in pairs:
+        found[generation] = found.get(generation, frozenset()) | {step}
+    return found
+
+
 def refused_at(events: Iterable[dict[str, Any]]) -> float | None:
     """Return when a node was first refused to publish a checkpoint, because a later generation runs the job."""
     return next((event["at"] for event in events if event.get("event") == "fenced"), None)

@@ -96,7 +96,7 @@ def _declared_dead(timeline: Timeline, fault: Fault) -> Iterator[str]:
     for before, after in pairwise(timeline.holdings):
         known = [notice.node for notice in timeline.notices if notice.at <= after.start]
         known += [strike.node for strike in timeline.strikes if strike.at <= after.start]
-        if after.start > fault.began_at and before.node not in known:
+        if after.start > fault.began_at and before.node not in (*known, *after.nodes):
             yield f"{after.node} took the job of {before.node}, which had only been unable to reach the ledger"
 
 

@@ -18,7 +18,7 @@ def _no_more_lost_than_unsaved(evidence: Evidence) -> Iterator[str]:
         return
     timeline = evidence.timeline
     for strike in (each for each in timeline.losses if each.held_job):
-        before = [each for each in timeline.runs if each.start < strike.at and each.node == strike.node]
+        before = [each for each in timeline.runs if each.start < strike.at and strike.node in each.nodes]
         after, published = next_holding(timeline, strike.at), last(timeline.saved, strike.at)
         if not before or after is None or after.resume_step is None:
             continue  # told by others
@@ -75,7 +75,7 @@ def _woken_too_late(evidence: Evidence) -> Iterator[str]:
 def _undisturbed(timeline: Timeline, since: float, what: str, hostile: str = "") -> Iterator[str]:
     """Nobody has lost the job since then without a reason; a hostile node may, and by its own false word."""
     for before, after in pairwise(timeline.holdings):
-        if before.node == hostile:
+        if before.node == hostile or before.node in after.nodes:
             continue
         told = any(n.node == before.node and before.start <= n.at <= after.start for n in timeline.notices)
         lost = any(s.node == before.node and before.start <= s.at <= after.start for s in timeline.losses)

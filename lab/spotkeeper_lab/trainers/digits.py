@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,12 @@ def train_step(state: State, data: Dataset, seed: int, batch: int) -> None:
     """Do the next step: one batch, momentum SGD on the cross entropy."""
     epoch, place = divmod(state.step, steps_per_epoch(data, batch))
     rows = order_of(seed, epoch, len(data.images))[place * batch : (place + 1) * batch]
-    gradients = _gradients(state.weights, data.images[rows], data.digits[rows])
-    for name, gradient in gradients.items():
+    descend(state, gradients(state.weights, data.images[rows], data.digits[rows]))
+
+
+def descend(state: State, gradients_of_batch: Arrays) -> None:
+    """Complete a step with the gradients of its batch."""
+    for name, gradient in gradients_of_batch.items():
         state.momentum[name] = MOMENTUM * state.momentum[name] - LEARNING_RATE * gradient
         state.weights[name] = state.weights[name] + state.momentum[name]
     state.step += 1
@@ -138,7 +142,8 @@ def _forward(weights: Arrays, images: Array) -> tuple[Array, Array]:
     return hidden, hidden @ weights["w2"] + weights["b2"]
 
 
-def _gradients(weights: Arrays, images: Array, digits: NDArray[np.int64]) -> Arrays:
+def gradients(weights: Arrays, images: Array, digits: NDArray[np.int64]) -> Arrays:
+    """Return the gradients of the mean cross entropy of some images."""
     hidden, scores = _forward(weights, images)
     chances = np.exp(scores - scores.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
@@ -187,7 +192,8 @@ class Diary:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train to the end, or to the first notice that this node will go; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    does = "Train a small network on scikit-learn's digits, saved and resumed through Spotkeeper."
+    options = parser("digits", does).parse_args(arguments)
     store = CheckpointStore(options.checkpoint)
     store.begin()
     latest = store.latest()
@@ -198,46 +204,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     data = load_digits()
     try:
-        return _train(options, data, state, guard, store, diary)
+        total = train(
+            options,
+            data,
+            state,
+            guard,
+            store,
+            diary,
+            make_step=lambda: train_step(state, data, options.seed, options.batch),
+            parts=lambda: pack(state),
+        )
     except StaleGeneration as stale:
         diary.add("fenced", step=state.step, found=stale.found)
         raise
+    if total is None:
+        return EXIT_STOPPED_FOR_NOTICE
+    tell(options, state, data)
+    return 0
 
 
-def _train(
+def train(
     options: argparse.Namespace,
     data: Dataset,
     state: State,
     guard: CheckpointGuard,
     store: CheckpointStore,
     diary: Diary,
-) -> int:
-    total = options.epochs * steps_per_epoch(data, options.batch)
+    *,
+    make_step: Callable[[], None],
+    parts: Callable[[], Mapping[str, bytes]],
+) -> int | None:
+    """Make steps to the end, or to a notice; returns how many there are, ``None`` if some are left to another node."""
+    total: int = options.epochs * steps_per_epoch(data, options.batch)
     guard.report(state.step, total)
     while state.step < total:
-        train_step(state, data, options.seed, options.batch)
+        make_step()
         guard.report(state.step, total)
         if guard.should_save(state.step):
-            guard.save(state.step, pack(state))
+            guard.save(state.step, parts())
         if guard.should_stop and state.step < total:
             diary.add("stop", step=state.step, reason="notice")
-            return EXIT_STOPPED_FOR_NOTICE
+            return None
         if not (options.full_speed_when and options.full_speed_when.exists()):
             time.sleep(options.pace)
-    while (store.last is None or store.last.step != state.step) and not guard.save(state.step, pack(state)):
+    while (store.last is None or store.last.step != state.step) and not guard.save(state.step, parts()):
         time.sleep(1)  # the work is done, only the store is away
-    result = {"steps": state.step, "digest": digest(state.weights), "accuracy": accuracy(state.weights, data)}
-    diary.add("finish", step=state.step, digest=result["digest"])
+    diary.add("finish", step=state.step, digest=digest(state.weights))
+    return total
+
+
+def tell(options: argparse.Namespace, state: State, data: Dataset, **more: object) -> None:
+    """Write and print what the training has come to."""
+    found = {"steps": state.step, "digest": digest(state.weights), "accuracy": accuracy(state.weights, data), **more}
     if options.result:
-        options.result.write_text(json.dumps(result) + "\n")
-    print(json.dumps(result))  # noqa: T201 - what the program is asked for
-    return 0
+        options.result.write_text(json.dumps(found) + "\n")
+    print(json.dumps(found))  # noqa: T201 - what the program is asked for
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser(module: str, does: str) -> argparse.ArgumentParser:
+    """Return what reads the command line of ``module``."""
     parser = argparse.ArgumentParser(
-        prog="python -m spotkeeper_lab.trainers.digits",
-        description="Train a small network on scikit-learn's digits, saved and resumed through Spotkeeper.",
+        prog=f"python -m spotkeeper_lab.trainers.{module}",
+        description=does,
         epilog="exit codes: 0 trained to the end; 75 saved for a notice, stopped; 76 a later generation runs the job",
     )
     parser.add_argument("--epochs", type=int, required=True, help="passes over the 1437 training images")
