@@ -13,6 +13,7 @@ import pytest
 from agent_support import FLEET, INCARNATION, PREFIX, Metadata, serving_metadata, write_config
 from agent_support import Fleet as Home
 from gcp_support import NUMBER, serving_gcp
+from gcs_support import BUCKET, Storage, serving_storage
 from ledger_support import Answer, Asked, answering
 from spotkeeper_agent import cli, doctor
 from spotkeeper_agent.config import load_config
@@ -182,12 +183,18 @@ def test_a_run_directory_that_cannot_be_made(node: Node) -> None:
 
 
 def test_a_machine_of_googles(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving_gcp("node-1") as metadata:
+    storage = Storage()
+    with serving_gcp("node-1") as metadata, serving_storage(storage) as url:
         monkeypatch.setenv("GCE_METADATA_HOST", metadata.host)
-        found = node.examine(cloud="gcp", checkpoint_uri="gs://saves/job")
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        without = node.examine(cloud="gcp", checkpoint_uri=f"gs://{BUCKET}/job")["checkpoints"]
+        assert (without.state, "storage.objects.get" in without.do) == (FAILED, True), "it has no service account"
+        metadata.values["service-accounts/default/token"] = json.dumps({"access_token": "t", "expires_in": 3600})
+        found = node.examine(cloud="gcp", checkpoint_uri=f"gs://{BUCKET}/job")
         assert f"node-1.{NUMBER}, spot, in europe-west4-b" in found["metadata server"].found
         assert found["lifecycle action"].state == OK
-        assert found["checkpoints"].state == WARNING
+        assert (found["checkpoints"].state, "no checkpoint yet" in found["checkpoints"].found) == (OK, True)
+        assert storage.objects == {}, "a right to write is tried without writing"
         assert found["incomplete uploads"].state == OK
         metadata.fail(503)
         found = node.examine(cloud="gcp")

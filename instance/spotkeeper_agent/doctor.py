@@ -22,8 +22,8 @@ from spotkeeper_ledger import Board, BoardError, Conflict, Denied, FleetSpec, Un
 from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
-_NO_VERSION = '"spotkeeper-doctor"'
-"""A version that no object has."""
+_NO_VERSION, _NO_GENERATION = '"spotkeeper-doctor"', "1"
+"""Versions that no object has, the second one where they are numbers."""
 _NO_HOOK = "spotkeeper-doctor"
 
 
@@ -100,7 +100,8 @@ def _ledger(config: AgentConfig, _: Optional[Node]) -> Finding:
     try:
         found = _board(config, config.ledger).read(key)
     except Denied as error:
-        todo = f"allow s3:GetObject on {config.ledger}/{keys.fleet_prefix(config.fleet)}* to this node's role"
+        right = "storage.objects.get" if config.ledger.startswith("gs://") else "s3:GetObject"
+        todo = f"allow {right} on {config.ledger}/{keys.fleet_prefix(config.fleet)}* to this node's role"
         return Finding(name, FAILED, _said(error), todo)
     except BoardError as error:
         return Finding(name, FAILED, _said(error), "check the network's way to the ledger: endpoint, route, proxy")
@@ -122,23 +123,24 @@ def _own_documents(config: AgentConfig, node: Optional[Node]) -> Finding:
     board, folder = _board(config, config.ledger), config.node_prefix + node.name
     own = [keys.notice(config.fleet, folder), keys.report(config.fleet, folder)]
     own += [keys.log(config.fleet, folder)] if config.log_seconds else []
-    return _may_write(name, board, [*own, keys.generation(config.fleet), keys.progress(config.fleet)])
+    return _may_write(name, config.ledger, board, [*own, keys.generation(config.fleet), keys.progress(config.fleet)])
 
 
-def _may_write(name: str, board: Board, objects: List[str]) -> Finding:
+def _may_write(name: str, uri: str, board: Board, objects: List[str]) -> Finding:
     try:
-        denied = [key for key in objects if not _is_allowed(board, key)]
+        denied = [key for key in objects if not _is_allowed(board, key, uri)]
     except Unavailable as error:
         return Finding(name, WARNING, f"cannot be told: {_said(error)}", "run doctor again")
     if denied:
-        todo = "allow s3:PutObject on them to this node's role"
+        rights = "storage.objects.create and .delete" if uri.startswith("gs://") else "s3:PutObject"
+        todo = f"allow {rights} on them to this node's role"
         return Finding(name, FAILED, f"may not write {', '.join(denied)}", todo)
     return Finding(name, OK, f"may write all {len(objects)}")
 
 
-def _is_allowed(board: Board, key: str) -> bool:
+def _is_allowed(board: Board, key: str, uri: str) -> bool:
     try:
-        board.write(key, b"", expect=_NO_VERSION)
+        board.write(key, b"", expect=_NO_GENERATION if uri.startswith("gs://") else _NO_VERSION)
     except Denied:
         return False
     except Conflict:
@@ -148,17 +150,15 @@ def _is_allowed(board: Board, key: str) -> bool:
 
 def _checkpoints(config: AgentConfig, _: Optional[Node]) -> Finding:
     name, uri = "checkpoints", config.checkpoint_uri
-    if uri.startswith("gs://"):
-        todo = "start the training command once by hand, or look into the bucket"
-        return Finding(name, WARNING, f"{uri}: only the training process can look there", todo)
     board = _board(config, uri)
     try:
         head = board.read("head.json")
     except Denied as error:
-        return Finding(name, FAILED, _said(error), f"allow s3:GetObject and s3:ListBucket on {uri} to this node's role")
+        rights = "storage.objects.get and .list" if uri.startswith("gs://") else "s3:GetObject and s3:ListBucket"
+        return Finding(name, FAILED, _said(error), f"allow {rights} on {uri} to this node's role")
     except BoardError as error:
         return Finding(name, FAILED, _said(error), f"check that {uri} exists and can be reached from here")
-    writing = _may_write(name, board, ["head.json"])
+    writing = _may_write(name, uri, board, ["head.json"])
     if writing.state != OK:
         return writing
     at = f"step {json.loads(head.body).get('step')}" if head else "no checkpoint yet"

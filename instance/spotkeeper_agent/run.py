@@ -154,7 +154,7 @@ def checkpoint_generation(config: AgentConfig) -> int:
     try:
         found = open_board(config.checkpoint_uri, region=config.region).read("head.json")
         return 0 if found is None else load(Head, found.body).generation
-    except (BoardError, MalformedDocument, ValueError) as error:  # of gs:// only the training process can read
+    except (BoardError, MalformedDocument, ValueError) as error:
         log("checkpoints-unknown", error=f"{type(error).__name__}: {error}")
         return 0
 
