@@ -44,6 +44,21 @@ def test_the_job_on_an_on_demand_node_is_shown_in_its_color(tmp_path):
     assert share(bridge, picture.STRONG[BACKUP]) > share(calm, picture.STRONG[BACKUP]) + 0.01
 
 
+def test_all_nodes_that_run_the_job_together_are_shown_to_run_it_as_long_as_they_live(tmp_path):
+    alone, together, longer = (tmp_path / f"{name}.png" for name in ("alone", "together", "longer"))
+    timeline = recovered()
+    first, second = timeline.holdings
+    picture.draw(timeline, alone, title="x")
+    picture.draw(replace(timeline, holdings=[first, replace(second, others=("i-spot-c",))]), together, title="x")
+    assert share(together, picture.STRONG[SPOT]) > share(alone, picture.STRONG[SPOT]) + 0.01
+    past_its_end = [replace(first, others=("i-spot-b",), end=START + 34)]
+    up_to_its_end = [replace(first, others=("i-spot-b",), end=START + 33)]
+    picture.draw(replace(timeline, holdings=past_its_end, steps=[]), longer, title="x")
+    picture.draw(replace(timeline, holdings=up_to_its_end, steps=[]), together, title="x")
+    difference = share(longer, picture.STRONG[SPOT]) - share(together, picture.STRONG[SPOT])
+    assert abs(difference) < 0.0005, "nobody runs it any longer"
+
+
 def test_more_nodes_make_it_higher(tmp_path):
     few, many = tmp_path / "few.png", tmp_path / "many.png"
     timeline = recovered()

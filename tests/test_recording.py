@@ -64,10 +64,10 @@ def test_who_held_the_job_and_how_far_it_came():
 
 def test_who_ran_the_job_with_others_held_it_too():
     ranks = {"resumed": {2: frozenset({75})}, "stopped": {1: frozenset({75, 76})}}
-    taken = [Taken(4, 1, "i-b", ("i-a",)), Taken(13, 2, "i-z", ("i-b",))]
+    taken = [Taken(4, 1, "i-b", ("i-a",)), Taken(13, 2, "i-b", ("i-z",))]
     found = build(replace(RECORD, taken=taken, **ranks))
     one, two = found.holdings
-    assert (one.nodes, two.nodes, found.ranks) == (("i-b", "i-a"), ("i-z", "i-b"), 2)
+    assert (one.nodes, two.nodes, found.ranks) == (("i-b", "i-a"), ("i-b", "i-z"), 2)
     assert (one.resumed, one.stopped) == (frozenset(), frozenset({75, 76}))
     assert (two.resumed, two.stopped) == (frozenset({75}), frozenset())
     assert (one.end, two.end) == (13, 35), "the job goes on as long as one of them lives"

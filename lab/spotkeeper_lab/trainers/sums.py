@@ -103,10 +103,10 @@ def _gather(place: Place) -> list[BinaryIO]:
         while len(found) < place.ranks - 1:
             end = _stream(server.accept()[0])
             generation, rank = _HELLO.unpack(_read(end, _HELLO.size))
-            if generation != place.generation:
+            if generation == place.generation:
+                found[rank] = end
+            else:
                 end.close()  # a rank of a generation that is over
-                continue
-            found[rank] = end
     return [found[rank] for rank in sorted(found)]
 
 
