@@ -15,7 +15,10 @@ from spotkeeper_lab.summary import headline, summary
 from spotkeeper_lab.timeline import DEPLOY, FROZEN, SPOT, Alarm, Deploy, Fault, Strike
 from spotkeeper_ledger import Goodput
 
-GOOD = Evidence(recovered(), scenario.load("one-interruption").expect, digest="abc", uninterrupted_digest="abc")
+STORY = scenario.load("one-interruption")
+STORY = replace(STORY, durations=replace(STORY.durations, fleet={**STORY.durations.fleet, "notice_seconds": 8.0}))
+"""With the notice of the timeline that is told of."""
+GOOD = Evidence(recovered(), STORY.expect, digest="abc", uninterrupted_digest="abc")
 CALLS = {
     "responder": {"s3:GetObject": 30, "ec2:DescribeInstances": 40},
     "agents": {"s3:PutObject": 9},
@@ -25,7 +28,7 @@ CALLS = {
 
 @pytest.fixture
 def report():
-    return build(scenario.load("one-interruption"), GOOD, CALLS)
+    return build(STORY, GOOD, CALLS)
 
 
 def test_it_has_all_the_names_that_were_promised(report):
@@ -87,7 +90,7 @@ def test_interruptions_are_measured_from_their_notice_and_as_fractions_of_it(rep
 def test_what_did_not_happen_is_null():
     timeline = recovered()
     timeline = replace(timeline, notices=[replace(timeline.notices[0], signalled_at=None)])
-    (each,) = build(scenario.load("one-interruption"), replace(GOOD, timeline=timeline), CALLS)["interruptions"]
+    (each,) = build(STORY, replace(GOOD, timeline=timeline), CALLS)["interruptions"]
     assert each["signalled_s"] is None
     assert each["of_notice"]["signalled"] is None
 
@@ -150,14 +153,14 @@ def test_calls_of_the_product_are_counted_and_those_of_the_lab_are_not(report):
 
 
 def test_a_broken_promise_makes_it_not_ok():
-    report = build(scenario.load("one-interruption"), replace(GOOD, digest="other"), CALLS)
+    report = build(STORY, replace(GOOD, digest="other"), CALLS)
     assert report["ok"] is False
     assert len(report["broken_promises"]) == 1
 
 
 def test_nothing_happened():
     timeline = replace(recovered(), notices=[], holdings=[], lives=[], calls=[], finished_at=None)
-    report = build(scenario.load("one-interruption"), Evidence(timeline, GOOD.expect), {})
+    report = build(STORY, Evidence(timeline, GOOD.expect), {})
     assert report["ok"] is False
     assert report["interruptions"] == []
     assert (report["training"]["resumed"], report["training"]["resumed_on"]) == (False, None)
@@ -165,7 +168,7 @@ def test_nothing_happened():
 
 
 def test_a_job_that_trains_nothing_has_no_training():
-    assert build(scenario.load("one-interruption"), replace(GOOD, trains=False), CALLS)["training"] is None
+    assert build(STORY, replace(GOOD, trains=False), CALLS)["training"] is None
 
 
 def test_the_headline_names_the_numbers(report):
@@ -228,7 +231,7 @@ def test_what_was_broken_and_who_was_called_is_told_in_figures_and_in_words():
         blocked=[(START + 1, "quota"), (START + 2, "quota"), (START + 3, "configuration")],
         alarms=[Alarm(START + 4.5, "responder-quota", "Sum of Failures: GreaterThanThreshold 0", "Raise it.")],
     )
-    report = build(scenario.load("one-interruption"), replace(GOOD, timeline=timeline), CALLS)
+    report = build(STORY, replace(GOOD, timeline=timeline), CALLS)
     throttle, crash = report["faults"]
     assert throttle == {**refused, "kind": "throttle", "from_s": 9.0, "to_s": 17.0}
     assert crash == {"kind": "crash", "from_s": 9.5, "to_s": None}
@@ -250,7 +253,7 @@ def test_each_node_tells_its_version_and_how_it_ended_and_each_deploy_what_it_ch
     lives = [replace(life, version="2" if life.node == "i-spot-c" else "1") for life in timeline.lives]
     deploy = Deploy(DEPLOY, START + 6, START + 8, changed=("aws:ec2/launchTemplate:LaunchTemplate",))
     evidence = replace(GOOD, timeline=replace(timeline, lives=lives, deploys=[deploy]))
-    report = build(scenario.load("one-interruption"), evidence, CALLS)
+    report = build(STORY, evidence, CALLS)
     assert {life["node"]: (life["version"], life["ended_by"]) for life in report["lives"]} == {
         "i-spot-a": ("1", "taken"),
         "i-spot-b": ("1", "named"),
