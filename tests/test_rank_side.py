@@ -137,8 +137,9 @@ def test_it_promises_goes_on_to_the_stop_step_and_saves_there_once_all_have_prom
     assert rank.side.begin(5) == go
     assert (rank.side.agreed, rank.side.open) == (None, False)
     assert rank.told == (SAVING, 1)
-    rank.side.saved(5)
-    assert rank.told == (SAVED, 1)
+    assert rank.node.state().saved_round == 0
+    rank.side.saved(5, go)
+    assert (rank.told, rank.node.state().saved_round) == ((SAVED, 1), 1)
     assert rank.side.begin(6) is None, "the next save is nobody's turn"
     assert rank.told == (SAVED, 1)
 
@@ -305,16 +306,18 @@ def test_a_verdict_that_comes_after_that_answers_at_a_boundary(rank: Rank) -> No
 def test_a_save_that_has_failed_and_is_published_later_all_the_same_is_saved(rank: Rank) -> None:
     go = rank.saving()
     rank.side.unsaved(5, go, 0.0)
-    rank.side.saved(5)
+    rank.side.saved(5, go)
     assert rank.told == (SAVED, 1)
 
 
-def test_one_that_has_armed_again_says_nothing_of_the_save_before(rank: Rank) -> None:
+def test_one_that_has_armed_again_stays_armed_and_yet_tells_what_is_published(rank: Rank) -> None:
     go = rank.saving()
     rank.at(6, LEAVING)
     assert rank.told == (ARMED, 1)
-    rank.side.saved(5)
-    assert rank.told == (ARMED, 1)
+    rank.side.saved(5, go)
+    assert (rank.told, rank.node.state().saved_round) == ((ARMED, 1), 1)
+    rank.at(7, LEAVING)
+    assert rank.node.state().saved_round == 1, "the agent may not have looked yet"
     rank.node.say(DONE, 1, REBALANCE)
     assert rank.side.unsaved(5, go, 20.0) is False
     assert rank.told == (ARMED, 1)
@@ -323,7 +326,6 @@ def test_one_that_has_armed_again_says_nothing_of_the_save_before(rank: Rank) ->
 
 def test_a_failure_of_an_earlier_round_does_not_end_a_save_of_a_later_one(rank: Rank) -> None:
     first = rank.saving()
-    rank.side.saved(5)
     rank.at(6, LEAVING)
     second = Agreement(**{**vars(rank.node.say(COMMIT, 2, LEAVING, stop_step=8)), "stage": GO})
     assert rank.at(7, LEAVING) == GO_ON
@@ -331,6 +333,8 @@ def test_a_failure_of_an_earlier_round_does_not_end_a_save_of_a_later_one(rank: 
     assert rank.side.begin(8) == second
     assert rank.side.unsaved(8, first, 20.0) is False
     assert rank.told == (SAVING, 2)
+    rank.side.saved(8, first)
+    assert (rank.told, rank.node.state().saved_round) == ((SAVING, 2), 1)
 
 
 def test_rank_0_says_that_the_last_checkpoint_answers_a_notice(rank: Rank) -> None:

@@ -142,6 +142,8 @@ class CheckpointGuard:
         due = wanted is None and not underway and step != self._published_step
         due = due and self._clock() >= max(self._due, self._retry_due)
         if self._together is not None:
+            if underway and wanted is not None and not wanted.leaving:
+                wanted = None  # what is under way may answer it, and a rank that armed anew would give that up
             return self._should_save_together(self._together, Boundary(step, notice=wanted, due=due))
         if wanted is None:
             return due
@@ -196,6 +198,8 @@ class CheckpointGuard:
                 self._store.publish(step, parts)
                 self._published(step, self._clock() - started, notice)
                 return True
+            if self._together is not None and not self._behind.holds_up(notice):
+                self._together.begun()
             self._behind.begin(step, parts, notice, self.seconds_left())
             self._due, self._retry_due = self._clock() + self._interval, -math.inf
             found = self._behind.collect()
