@@ -280,6 +280,9 @@ class Job(Ranks):
         wanted = self.step + steps
         self.until(lambda: self.step >= wanted, f"step {wanted}")
 
+    def stage(self, rank: int) -> str:
+        return self.local.present().states[rank].stage
+
     def all_are(self, stage: str, after: int = 0) -> bool:
         """Whether all ranks say ``stage``, of a round after that one."""
         states = self.local.present().states.values()
@@ -426,6 +429,26 @@ def test_under_a_notice_a_save_that_fails_on_one_rank_leaves_the_last_whole_chec
     assert job.confirmed == first, "nothing is confirmed for a notice that nothing was saved for"
     assert head(job.uri).manifest == standing
     assert (job.whole(), job.named) == (first[0], {first[0]})
+
+
+def test_under_a_notice_a_rank_that_hears_nothing_of_its_save_waits_for_word_of_the_others(job: Job) -> None:
+    """Rank 1's time is up a moment before rank 0 publishes what all have written: it stops with the others."""
+    start(job)
+    job.goes_on(3)
+    job.gates[0].shut()
+    publish = job.stores[1].publish
+
+    def impatient(step: int, parts: Any, **options: Any) -> Checkpoint:
+        return publish(step, parts, **{**options, "deadline_seconds": 1.0})
+
+    job.stores[1].publish = impatient  # type: ignore[method-assign]
+    job.notice(LEAVING, 60)
+    job.until(lambda: job.stage(1) == "unsaved", "rank 1 gives up")
+    assert (job.told, job.confirmed) == ([[], [], []], None)
+    job.gates[0].open.set()
+    told = job.over()
+    assert [event for event, _ in told] == ["saved", "stop"]
+    assert job.whole() == told[0][1]
 
 
 def test_a_rebalance_that_comes_during_a_save_is_answered_by_that_one(job: Job) -> None:
