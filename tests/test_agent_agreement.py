@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from spotkeeper_agent.agreement import COMMIT_SECONDS, Coordinator, Present, Wanted
 from spotkeeper_ledger.run_dir import (
+    ARMED,
     ARMING,
     COMMIT,
+    COVERED,
     DONE,
     FAILED,
     GO,
     PROMISED,
     SAVED,
+    SAVING,
     UNSAVED,
     Agreement,
     LocalNotice,
@@ -44,6 +48,7 @@ class Rank:
     previous: int = 0
     stand: Stand = field(default_factory=Stand)
     told_step: int = 0
+    saved_round: int = 0
     found: Agreement | None = None
     """What it reads: what was written, or something older."""
     at_boundary: bool = False
@@ -104,6 +109,7 @@ class Ranks(RuleBasedStateMachine):
             notice_id=stand.notice.notice_id if stand.notice else "",
             leaving=stand.notice.leaving if stand.notice else False,
             steps_per_second=self.rate,
+            saved_round=rank.saved_round,
         )
 
     def wanted(self) -> Wanted | None:
@@ -205,6 +211,7 @@ class Ranks(RuleBasedStateMachine):
             return
         self.published.add(rank.step)
         self.settle(rank, rank.saving)
+        rank.saved_round = rank.saving.round
         rank.saving, rank.stand = None, rank.stand.closed(SAVED)
 
     def fails_to_publish(self, rank: Rank) -> None:
@@ -217,6 +224,7 @@ class Ranks(RuleBasedStateMachine):
             published = verdict(rank.unsaved, rank.found)
             if published:
                 self.settle(rank, rank.unsaved)
+                rank.saved_round = rank.unsaved.round
                 rank.stand = rank.stand.closed(SAVED)
             if published is not None:
                 rank.unsaved = None
@@ -318,6 +326,25 @@ class Ranks(RuleBasedStateMachine):
         told = [(rank.step, rank.stand.stage, rank.stand.round) for rank in self.ranks]
         assert all(rank.answered == self.notice for rank in self.ranks), (told, self.coordinator)
         self.one_step_per_round()
+
+
+@pytest.mark.parametrize("now", [(COVERED, ARMED), (ARMED, ARMED), (SAVING, ARMED)])
+def test_that_a_checkpoint_is_published_is_heard_although_its_rank_has_said_something_else_since(
+    now: tuple[str, str],
+) -> None:
+    """A rank that saves, and has something else to save for at once, is not seen in between."""
+    states = {
+        rank: RankState(rank, 2, 100 + rank, 1, stage, 9, 0.0, round=1, notice_id="n:other", saved_round=rank)
+        for rank, stage in enumerate(now)
+    }
+    go = Agreement(1, GO, 1, 0.0, stop_step=8, notice_id=REBALANCE.notice_id)
+    wanted = Wanted(REBALANCE.notice_id, REBALANCE.at, leaving=False)
+    turned = Coordinator(1, agreement=go, processes={0: 100, 1: 101}).turn(Present(states), wanted, 5.0)
+    assert turned.agreement == replace(go, stage=DONE, at=5.0)
+    assert turned.settled == (REBALANCE.notice_id, REBALANCE.at)
+    none = {rank: replace(state, saved_round=0) for rank, state in states.items()}
+    turned = Coordinator(1, agreement=go, processes={0: 100, 1: 101}).turn(Present(none), wanted, 5.0)
+    assert turned.stage == (FAILED if now == (ARMED, ARMED) else GO)
 
 
 Ranks.TestCase.settings = settings(

@@ -36,7 +36,7 @@ if os.fork() == 0:  # a second rank
     wait_for_a_rank_that_never_comes()
 for step in range(1, 100_000):
     time.sleep(0.15)  # the agent is to see several of them, also where it is slow
-    guard._reported.clear()  # tell of every step
+    guard._account._reported.clear()  # tell of every step
     guard.report(step)
     if step == 25 and not again:
         wait_for_a_rank_that_never_comes()

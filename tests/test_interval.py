@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from spotkeeper_training.interval import BOUNDS, save_interval
+from spotkeeper_training.interval import BOUNDS, StepInterval, save_interval
 
 WIDE = (1e-6, 1e12)
 HOUR = 3600.0
@@ -61,3 +62,33 @@ def test_it_is_within_bounds_and_grows_with_what_a_node_stays(cost: float, spell
 def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         save_interval(**{"save_seconds": 1, "mean_spell": 1, "notice_seconds": 1, **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("interval", "step", "asked", "over"),
+    [
+        (5, 0, range(1, 16), [5, 10, 15]),
+        (1, 0, range(1, 4), [1, 2, 3]),
+        (5, 7, range(8, 16), [10, 15]),
+        (5, 10, range(11, 16), [15]),
+        (5, 0, [3, 6, 9, 12, 24, 25], [6, 12, 24, 25]),
+        (5, 0, [5, 5, 6, 4, 5], [5, 5]),
+        (None, 0, range(1, 1000), []),
+    ],
+    ids=["from the start", "every step", "resumed", "resumed after a save", "strides", "gone back to", "none"],
+)
+def test_an_interval_of_steps_is_over_at_its_multiples_whenever_training_began(
+    interval: int | None, step: int, asked: Iterable[int], over: list[int]
+) -> None:
+    counted = StepInterval(interval, step)
+    assert [each for each in asked if counted.is_over(each)] == over
+
+
+@given(some.integers(1, 50), some.integers(1, 7), some.lists(some.integers(0, 200), min_size=2, max_size=4))
+def test_ranks_that_began_at_different_steps_agree_from_then_on(interval: int, stride: int, began: list[int]) -> None:
+    ranks = [StepInterval(interval, step) for step in began]
+    first = max(began) + 1
+    for rank in ranks:
+        rank.is_over(first)
+    for step in range(first + 1, first + 4 * interval, stride):
+        assert len({rank.is_over(step) for rank in ranks}) == 1

@@ -24,7 +24,6 @@ from spotkeeper_ledger.run_dir import (
     GO,
     PASSED,
     PROMISED,
-    SAVED,
     UNSAVED,
     Agreement,
     RankState,
@@ -160,7 +159,8 @@ class Coordinator:
         )
 
     def _go(self, present: Present, wanted: Optional[Wanted], now: float) -> Coordinator:
-        if present.at_stage(SAVED, self.round):  # a rank returns from its save only once the checkpoint is published
+        # Once it is published one rank says so, if only in passing: it may have something else to save for by now.
+        if any(state.saved_round == self.round for state in present.states.values()):
             return self._end(DONE, "", now, wanted if self._standing.notice_id else None)
         gone = self._gone(present)
         if gone:

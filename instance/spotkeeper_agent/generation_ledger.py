@@ -32,6 +32,8 @@ class GenerationLedger:
         self.known = False
         """Whether the last read succeeded."""
         self._version: Optional[str] = ABSENT
+        self._answered = False
+        """The same, whatever it has found."""
         self._since = 0.0
         self._problem = ""
 
@@ -45,10 +47,11 @@ class GenerationLedger:
 
         Raises :class:`MalformedDocument` for one that cannot be read, for as long as it is to be left alone.
         """
-        known, self.known = self.known, False  # a read that fails proves nothing: silence is counted anew after it
-        same = self._version is not None and (known or self._problem)
-        if not (same and self._board.read_changed(self._key, self._version or "") is None):
+        answered, self._answered, self.known = self._answered, False, False
+        # A read that fails proves nothing: silence is counted anew after it.
+        if not (answered and self._version and self._board.read_changed(self._key, self._version) is None):
             self._read()
+        self._answered = True
         if self._problem and self._clock() - self._since < self._lease_seconds:
             raise MalformedDocument(self._problem)
         self.known = True

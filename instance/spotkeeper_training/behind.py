@@ -38,6 +38,10 @@ class Behind:
         """Whether there is a save of which :meth:`collect` has not told yet."""
         return self._pending is not None
 
+    def holds_up(self, notice: Optional[LocalNotice]) -> bool:
+        """Whether training waits until a save for this notice is published."""
+        return self._saver.mode == "sync" or (notice is not None and notice.leaving)
+
     def join(self, notice: LocalNotice) -> None:
         """Have the save under way answer this notice, too."""
         self._notice = notice

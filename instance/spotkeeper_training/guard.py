@@ -12,19 +12,17 @@ import logging
 import math
 import os
 import time
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Deque, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 from spotkeeper_ledger import BoardError, run_dir
-from spotkeeper_ledger.run_dir import Confirmation, LocalNotice, LocalProgress
+from spotkeeper_ledger.run_dir import LocalNotice
+from spotkeeper_training.account import Account
 from spotkeeper_training.agreement import ANSWERED, RELEASED, SAVE, Boundary
 from spotkeeper_training.behind import Behind, DoesNotFit
-from spotkeeper_training.figures import p95, rate
 from spotkeeper_training.interval import StepInterval, save_interval
 from spotkeeper_training.notice_file import NoticeFile
-from spotkeeper_training.pending import median
 from spotkeeper_training.saver import Saver
 from spotkeeper_training.stacks import answer_stacks
 from spotkeeper_training.store import CheckpointStore
@@ -33,12 +31,8 @@ from spotkeeper_training.together import Together, open_together
 SAVE_INTERVAL_SECONDS = 600.0
 SAVE_GAP_SECONDS = 60.0
 NOTICE_SECONDS = 120.0
-REPORT_SECONDS = 1.0
-"""Progress is written at most this often."""
 RETRY_SECONDS, PRESSING_RETRY_SECONDS = 10.0, 0.5
 """Pause after a save that the store did not take, without and with a notice that the node will go."""
-_RATE_REPORTS = 60
-_SAVES = 50
 _log = logging.getLogger("spotkeeper.training")
 
 
@@ -94,22 +88,17 @@ class CheckpointGuard:
         self._folder = Path(found) if found else None
         self._notices = NoticeFile(self._folder)
         self._answered: Optional[Tuple[str, float]] = None
-        last = store.last
-        self._published_step = last.step if last else None
-        self._published_at: Optional[float] = None
         self._saved_clock: Optional[float] = None
         self._due = clock() + self._interval
         self._retry_due = -math.inf
-        self._save_seconds: Deque[float] = deque(maxlen=_SAVES)
-        self._reported: Deque[Tuple[float, int]] = deque(maxlen=_RATE_REPORTS)
-        self._step = 0
-        self._total: Optional[int] = None
-        self._saving_seconds = 0.0
-        self._busy = ""
+        step = store.last.step if store.last else None
+        self._account = Account(self._folder, store.generation, silent=store.rank > 0, step=step, clock=clock)
         if self._folder is not None:
             answer_stacks(self._folder)
-        self._counted = StepInterval(save_interval_steps, self._published_step or 0)
-        self._together = open_together(store, self._folder, counts_steps=not by_time, rate=self._rate, clock=clock)
+        self._counted = StepInterval(save_interval_steps, step or 0)
+        self._together = open_together(
+            store, self._folder, counts_steps=not by_time, rate=self._account.rate, clock=clock
+        )
 
     @property
     def notice(self) -> Optional[LocalNotice]:
@@ -139,9 +128,11 @@ class CheckpointGuard:
         notice = self.notice
         underway = self._behind is not None and self._behind.underway
         wanted = None if notice is None or self._is_answered(notice) else notice
-        due = wanted is None and not underway and step != self._published_step
+        due = wanted is None and not underway and step != self._account.published_step
         due = due and self._clock() >= max(self._due, self._retry_due)
         if self._together is not None:
+            if underway and wanted is not None and not wanted.leaving:
+                wanted = None  # what is under way may answer it, and a rank that armed anew would give that up
             return self._should_save_together(self._together, Boundary(step, notice=wanted, due=due))
         if wanted is None:
             return due
@@ -161,7 +152,7 @@ class CheckpointGuard:
             self._confirm(wanted)
             together.covered(here.step, wanted)
             wanted = None
-        outcome = together.at(replace(here, notice=wanted), self.seconds_left, self._mark_busy)
+        outcome = together.at(replace(here, notice=wanted), self.seconds_left, self._account.busy)
         if outcome == ANSWERED and wanted is not None:
             self._answered = (wanted.notice_id, wanted.at)
         elif outcome == RELEASED:
@@ -190,12 +181,14 @@ class CheckpointGuard:
         if self._together is not None:
             notice = self._together.begin(step, notice)
         started = self._clock()
-        self._mark_busy("saving")
+        self._account.busy("saving")
         try:
             if self._behind is None:
                 self._store.publish(step, parts)
                 self._published(step, self._clock() - started, notice)
                 return True
+            if self._together is not None and not self._behind.holds_up(notice):
+                self._together.begun()
             self._behind.begin(step, parts, notice, self.seconds_left())
             self._due, self._retry_due = self._clock() + self._interval, -math.inf
             found = self._behind.collect()
@@ -211,18 +204,13 @@ class CheckpointGuard:
         finally:
             if self._together is not None:
                 self._together.begun()
-            self._saving_seconds += self._clock() - started
-            self._mark_busy("")
+            self._account.held_up(self._clock() - started)
+            self._account.busy("")
         return True
 
     def report(self, step: int, total: Optional[int] = None) -> None:
         """Say how far training is: ``step`` steps completed of ``total``. Cheap enough for every step."""
-        self._step, self._total = step, total
-        now = self._clock()
-        if self._reported and now < self._reported[-1][0] + REPORT_SECONDS and step != total:
-            return
-        self._reported.append((now, step))
-        self._write_progress()
+        self._account.report(step, total)
 
     def _collect(self) -> None:
         """Take note of what has been published behind training's back."""
@@ -235,28 +223,25 @@ class CheckpointGuard:
             return
         if found is not None:
             self._published(found.step, found.seconds, found.notice)
-            self._write_progress()
+            self._account.write()
 
     def _published(self, step: int, seconds: Optional[float], notice: Optional[LocalNotice]) -> None:
-        ended = self._clock()
-        if seconds is not None:
-            self._save_seconds.append(seconds)
-        if self._save_seconds and self._mean_spell is not None:
-            usual = median(self._save_seconds)
+        self._saved_clock = ended = self._clock()
+        self._account.published(step, seconds)
+        usual = self._account.usual_save_seconds
+        if usual is not None and self._mean_spell is not None:
             self._interval = save_interval(usual, self._mean_spell, self._notice_seconds)
-        self._published_step, self._published_at, self._saved_clock = step, time.time(), ended
         self._due, self._retry_due = ended + self._interval, -math.inf
         if self._together is not None:
             notice = self._together.published(self._notices.seen)
         self._confirm(notice)
         if self._together is not None:
             self._together.confirmed(step)
-        self._step = max(self._step, step)
 
     def _not_saved(self, step: Optional[int], notice: Optional[LocalNotice], error: Exception) -> bool:
         """Take note of a save that has failed here; returns whether another rank knows that it is published."""
         if self._together is not None:
-            published = self._together.not_saved(step or self._step, self.seconds_left())
+            published = self._together.not_saved(step or self._account.step, self.seconds_left())
             if published and step is not None:
                 self._published(step, None, notice)
                 return True
@@ -278,7 +263,7 @@ class CheckpointGuard:
         return self._answered == (notice.notice_id, notice.at)
 
     def _is_covered(self, notice: LocalNotice, step: int) -> bool:
-        if step == self._published_step:
+        if step == self._account.published_step:
             return True
         recent = self._saved_clock is not None and self._clock() < self._saved_clock + self._gap
         return recent and not notice.leaving
@@ -286,44 +271,4 @@ class CheckpointGuard:
     def _confirm(self, notice: Optional[LocalNotice]) -> None:
         if notice is not None:
             self._answered = (notice.notice_id, notice.at)
-        if self._folder is None or self._published_step is None:
-            return
-        confirmation = Confirmation(
-            step=self._published_step,
-            at=time.time(),
-            notice_id=notice.notice_id if notice else "",
-            generation=self._store.generation,
-        )
-        self._write(confirmation)
-
-    def _mark_busy(self, busy: str) -> None:
-        """Tell the agent that no step is to be expected, or that they go on: it would take that for a hang."""
-        self._busy = busy
-        self._write_progress()
-
-    def _write_progress(self) -> None:
-        self._write(
-            LocalProgress(
-                step=self._step,
-                at=time.time(),
-                total=self._total,
-                generation=self._store.generation,
-                steps_per_second=self._rate(),
-                published_step=self._published_step,
-                published_at=self._published_at,
-                save_seconds_p95=p95(self._save_seconds),
-                saving_seconds=self._saving_seconds,
-                busy=self._busy,
-            )
-        )
-
-    def _write(self, document: Union[Confirmation, LocalProgress]) -> None:
-        if self._folder is None or self._store.rank:  # rank 0 speaks for all
-            return
-        try:
-            run_dir.write(self._folder, document)
-        except OSError as error:
-            _log.warning("%s: cannot be written (%s); training goes on", self._folder, error)
-
-    def _rate(self) -> Optional[float]:
-        return rate(self._reported)
+        self._account.confirm(notice)

@@ -48,8 +48,11 @@ class RankFiles:
             self._signature, self.read = signature, found if ours else None
         return self.read
 
-    def tell(self, stand: Stand, step: int, rate: Optional[float]) -> bool:
-        """Write where this rank stands after ``step`` steps; returns whether it could be written."""
+    def tell(self, stand: Stand, step: int, rate: Optional[float], saved_round: int) -> bool:
+        """Write where this rank stands after ``step`` steps; returns whether it could be written.
+
+        ``saved_round`` is the last round whose checkpoint is published.
+        """
         notice = stand.notice
         state = RankState(
             rank=self._rank,
@@ -66,6 +69,7 @@ class RankFiles:
             steps_per_second=rate,
             attempt=self._attempt,
             started=self._started,
+            saved_round=saved_round,
         )
         try:
             run_dir.write(self._folder, state)

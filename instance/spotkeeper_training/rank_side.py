@@ -51,6 +51,7 @@ class RankSide:
         self._rate, self._clock = rate, clock
         self._opened_at = clock()
         self._lonely = False
+        self._saved_round = 0
         self.previous = step
         """The last boundary; set by whoever has no reason to call :meth:`boundary`."""
         self.agreed: Optional[Agreement] = None
@@ -109,10 +110,13 @@ class RankSide:
             self._move(self._stand.closed(SAVING), step)
         return agreed
 
-    def saved(self, step: int) -> None:
-        """Say that the checkpoint is published whose save was begun, unless this rank has armed for another by now."""
-        if self._stand.stage in (SAVING, UNSAVED):
+    def saved(self, step: int, agreed: Agreement) -> None:
+        """Say that the checkpoint is published whose save was begun, even if this rank has armed for another by now."""
+        self._saved_round = agreed.round
+        if self._stand.stage in (SAVING, UNSAVED) and self._stand.round == agreed.round:
             self._move(self._stand.closed(SAVED), step)
+        else:
+            self._tell(step)
 
     def unsaved(self, step: int, agreed: Agreement, seconds: float) -> bool:
         """Say that a save has failed; wait for ``seconds`` at most until all ranks know what becomes of it.
@@ -169,4 +173,4 @@ class RankSide:
             _log.warning("no agent answers: several ranks cannot agree on a step to save after without one")
 
     def _tell(self, step: int) -> bool:
-        return self._files.tell(self._stand, step, self._rate())
+        return self._files.tell(self._stand, step, self._rate(), self._saved_round)

@@ -39,7 +39,8 @@ class Saver:
             to the host in either case.
         on_busy: what a save does while another is being published. ``wait``: training waits until that one is done.
             ``replace``: it takes the place of one that waits for its turn, and does not wait itself if it consists of
-            ``bytes`` alone, which need no copy. One that is being published is never broken off.
+            ``bytes`` alone, which need no copy. One that is being published is never broken off. Not for several
+            ranks, of which each would leave out others.
         local_tier: folder on a local disk, where a copy is written first. Memory is free for the next save then, and
             the store loads from there, if this saver was made before, what is a copy of the checkpoint it is to load.
         like: a state as large as those to come, or its size in bytes: memory is taken for it now, so that the first
@@ -63,6 +64,10 @@ class Saver:
             raise ValueError(f"mode: was {mode!r}, expected 'async' or 'sync'")
         if on_busy not in ("wait", "replace"):
             raise ValueError(f"on_busy: was {on_busy!r}, expected 'wait' or 'replace'")
+        if on_busy == "replace" and store.world_size > 1:
+            raise ValueError(
+                f"on_busy: was 'replace', expected 'wait' with {store.world_size} ranks: each would leave out others"
+            )
         self.mode = mode
         self._store, self._replace, self._available = store, on_busy == "replace", available
         self._tier = Tier(Path(local_tier), store.rank, store.world_size) if local_tier else None

@@ -73,7 +73,7 @@ class Together:
     def confirmed(self, step: int) -> None:
         """Say that the save in hand is published."""
         if self._side is not None and self._agreed is not None:
-            self._side.saved(step)
+            self._side.saved(step, self._agreed)
         self._agreed = None
 
     def not_saved(self, step: int, seconds: float) -> bool:

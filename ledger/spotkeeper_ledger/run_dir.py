@@ -144,6 +144,8 @@ class RankState:
     """``SPOTKEEPER_ATTEMPT`` of its job: what ranks of an earlier start have left is told apart by it."""
     started: Optional[int] = None
     """When its process was started, in clock ticks since boot: with ``pid``, what names it for good."""
+    saved_round: int = 0
+    """The last round whose checkpoint this rank knows to be published, whatever its stage has become since."""
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
