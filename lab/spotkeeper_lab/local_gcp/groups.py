@@ -32,6 +32,8 @@ class Group:
     template: Template
     created_at: str = field(default_factory=now)
     members: list[Member] = field(default_factory=list)
+    told: int | None = None
+    """The size that was told last."""
     emptied: Callable[[], None] | None = None
     """What is done once a group that is being deleted is empty."""
 
@@ -88,7 +90,9 @@ class Groups:
     def converge(self, group: Group) -> None:
         """Do what brings a group to its size."""
         target = int(group.fields["targetSize"])
-        self._world.tell("desired-changed", None, group=group.name, desired=target)
+        if target != group.told:
+            group.told = target
+            self._world.tell("desired-changed", None, group=group.name, desired=target)
         for member in plan.victims(group.members, target):
             self._delete(group, member)
         for _ in range(target - len(plan.staying(group.members))):
