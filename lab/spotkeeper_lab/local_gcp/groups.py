@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,7 +67,6 @@ class Groups:
         self.all: dict[str, Group] = {}
         self._numbers = 0
         self._names: set[str] = set()
-        self._random = random.Random()  # noqa: S311 - names, not secrets
 
     def add(self, group: Group) -> None:
         """Begin to keep a group."""
@@ -125,7 +123,7 @@ class Groups:
 
     def _name(self, group: Group) -> str:
         while True:
-            name = f"{group.fields['baseInstanceName']}-{''.join(self._random.choices(_LETTERS, k=4))}"
+            name = f"{group.fields['baseInstanceName']}-{''.join(self._world.random.choices(_LETTERS, k=4))}"
             if name not in self._names:
                 self._names.add(name)
                 return name
