@@ -9,6 +9,7 @@ import heapq
 import itertools
 import json
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
@@ -71,11 +72,11 @@ class Clock:
 class Cloud:
     """Compute Engine with a clock; ``moments`` is what its callback was told."""
 
-    def __init__(self, timing: Timing | None = None) -> None:
+    def __init__(self, timing: Timing | None = None, random: Random | None = None) -> None:
         self.timing = timing or Timing()
         self.clock = Clock()
         self.moments: list[tuple[float, str, str | None, Json]] = []
-        self.compute = Compute(World(self.timing, self.clock, self._tell, PROJECT))
+        self.compute = Compute(World(self.timing, self.clock, self._tell, PROJECT, random=random or Random()))
 
     def _tell(self, what: str, node: str | None, /, **details: Any) -> None:
         self.moments.append((self.clock.now, what, node, details))

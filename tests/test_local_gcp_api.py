@@ -264,7 +264,7 @@ def test_of_two_insertions_at_once_the_second_one_s_operation_fails() -> None:
     second = cloud.do("POST", TEMPLATES, template())
     assert first["name"] != second["name"]
     assert (second["status"], second["httpErrorStatusCode"]) == ("DONE", 409)
-    assert second["error"]["errors"][0]["code"] == "ALREADY_EXISTS"
+    assert second["error"]["errors"][0]["code"] == "RESOURCE_ALREADY_EXISTS"
 
 
 def test_global_templates_serve_as_well() -> None:

@@ -1,3 +1,6 @@
+from random import Random
+from typing import Any
+
 import pytest
 
 from local_gcp_support import GROUPS, REGION, SPOT, TEMPLATES, Cloud, group, link, template
@@ -75,6 +78,19 @@ def test_a_preempted_instance_has_its_notice_then_its_shutdown_and_lives_again_u
     again, _ = cloud.booted()
     assert again["name"] == victim["name"]
     assert again["id"] not in (victim["id"], other["id"])
+
+
+@pytest.mark.parametrize("later", [1, 100])
+def test_who_is_deleted_within_its_notice_leaves_once(later: int) -> None:
+    cloud = Cloud()
+    cloud.fleet(size=1, scheduling=NOTICE)
+    (one,) = cloud.booted()
+    cloud.compute.preempt(one["name"])
+    cloud.clock.pass_by(later)
+    cloud.do("POST", f"{GROUPS}/fleet/deleteInstances", {"instances": [link(one)]})
+    cloud.clock.pass_by(300)
+    assert [what for _, what, _ in cloud.told("leaving", "reclaimed", "terminated")] == ["leaving", "terminated"]
+    assert not cloud.managed()
 
 
 def test_the_status_says_running_after_the_soft_off_until_the_api_has_heard_of_it() -> None:
@@ -182,6 +198,38 @@ def test_resizing_down_takes_what_does_not_exist_yet_and_then_the_newest() -> No
     ]
     cloud.clock.pass_by(30)
     assert names(cloud.managed()) == [old["name"]]
+
+
+def test_resizing_down_takes_an_old_one_that_waits_for_its_next_life_first() -> None:
+    cloud = Cloud(Timing(status_lag_seconds=0))
+    cloud.fleet(size=2)
+    old, newer = cloud.booted()
+    cloud.compute.market.set_capacity(1)
+    cloud.compute.preempt(old["name"])
+    cloud.clock.pass_by(60)
+    cloud.do("POST", f"{GROUPS}/fleet/resize", size=1)
+    assert names(cloud.managed()) == [newer["name"]]
+
+
+class Stuttering(Random):
+    """Says everything twice."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.said: list[str] = []
+
+    def choices(self, *arguments: Any, **options: Any) -> list[Any]:
+        if self.said:
+            said, self.said = self.said, []
+            return said
+        self.said = super().choices(*arguments, **options)
+        return self.said
+
+
+def test_no_name_is_given_twice() -> None:
+    cloud = Cloud(random=Stuttering())
+    cloud.fleet(size=3)
+    assert len(set(names(cloud.managed()))) == 3
 
 
 def test_deleting_named_instances_lowers_the_size_by_so_many() -> None:

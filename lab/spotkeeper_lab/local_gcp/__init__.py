@@ -13,10 +13,10 @@ What the document has beside these is answered with status 501, so that nobody t
 ``defaultActionOnFailure`` DO_NOTHING, numbered base names, ``filter`` and ``orderBy``.
 
 Accepted without effect: health checks of ``autoHealingPolicies``, ``allInstancesConfig``, named ports, target pools,
-proactive redistribution, ``maxRunDuration``, ``fields`` and ``alt``. With the termination action STOP a preempted
-instance goes as with DELETE: its group recreates it either way. Not there at all: permissions, quotas by project,
-prices, rate limits, disks, networks, and answers that differ by API version. Codes of errors that Google does not
-document are guesses; the field that they name is not.
+proactive redistribution, ``maxRunDuration``, ``noGracefulShutdown``, ``fields`` and ``alt``. Groups do not mind zones
+when they shrink. With the termination action STOP a preempted instance goes as with DELETE: its group recreates it
+either way. Not there at all: permissions, prices, rate limits, disks, networks, reservations, resize requests, and more
+projects than one. Codes of errors that Google does not document are guesses; the field that they name is not.
 
 Nothing here runs processes: what happens is told to a callback, so that something else can.
 """

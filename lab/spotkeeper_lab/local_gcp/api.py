@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -71,6 +71,11 @@ class Api:
             self._methods[f"compute.{kind}Operations.wait"] = lambda asked, _: operations.wait(
                 _scope(asked), asked["operation"]
             )
+
+    @property
+    def methods(self) -> Collection[str]:
+        """Ids of the methods that are done."""
+        return self._methods.keys()
 
     def answer(self, verb: str, target: str, body: bytes, caller: str = UNKNOWN) -> Answer:
         """Answer one request.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,8 @@ class Group:
     template: Template
     created_at: str = field(default_factory=now)
     members: list[Member] = field(default_factory=list)
+    told: int | None = None
+    """The size that was told last."""
     emptied: Callable[[], None] | None = None
     """What is done once a group that is being deleted is empty."""
 
@@ -66,7 +67,6 @@ class Groups:
         self.all: dict[str, Group] = {}
         self._numbers = 0
         self._names: set[str] = set()
-        self._random = random.Random()  # noqa: S311 - names, not secrets
 
     def add(self, group: Group) -> None:
         """Begin to keep a group."""
@@ -88,7 +88,9 @@ class Groups:
     def converge(self, group: Group) -> None:
         """Do what brings a group to its size."""
         target = int(group.fields["targetSize"])
-        self._world.tell("desired-changed", None, group=group.name, desired=target)
+        if target != group.told:
+            group.told = target
+            self._world.tell("desired-changed", None, group=group.name, desired=target)
         for member in plan.victims(group.members, target):
             self._delete(group, member)
         for _ in range(target - len(plan.staying(group.members))):
@@ -121,7 +123,7 @@ class Groups:
 
     def _name(self, group: Group) -> str:
         while True:
-            name = f"{group.fields['baseInstanceName']}-{''.join(self._random.choices(_LETTERS, k=4))}"
+            name = f"{group.fields['baseInstanceName']}-{''.join(self._world.random.choices(_LETTERS, k=4))}"
             if name not in self._names:
                 self._names.add(name)
                 return name

@@ -13,6 +13,7 @@ from spotkeeper_lab.local_gcp.templates import Template
 from spotkeeper_lab.local_gcp.world import ROOT, World, now
 
 PROVISIONING, STAGING, RUNNING, STOPPING = "PROVISIONING", "STAGING", "RUNNING", "STOPPING"
+RECLAIMED, TERMINATED, POWERED_OFF = "reclaimed", "terminated", "powered-off"
 
 
 @dataclass(eq=False)
@@ -32,8 +33,9 @@ class Instance:
     """Whether it has booted and has not ended."""
     noticed: bool = False
     """Whether its metadata says that it is preempted."""
-    ending: bool = False
-    """Whether its operating system has been told to shut down."""
+    ending: str = ""
+    """How it ends, once its operating system has been told to shut down: ``reclaimed``, ``terminated`` (somebody
+    deleted it) or ``powered-off`` (it did so by itself)."""
     ended: bool = False
 
 
@@ -89,14 +91,20 @@ class Instances:
         timing = self._world.timing
         notice = timing.notice_seconds if template_rules.notice(instance.template.properties) else 0.0
         self._tell("notice-injected", instance, kind="interruption", notice_seconds=notice)
-        self._world.after(notice, partial(self._soft_off, instance, "reclaimed"))
+        self._world.after(notice, partial(self._soft_off, instance, RECLAIMED))
 
     def stop(self, instance: Instance) -> None:
         """Delete an instance, with the time that it has for its shutdown; one that has not booted goes at once."""
         if instance.ending:
             return
         instance.status = STOPPING
-        self._soft_off(instance, "terminated")
+        self._soft_off(instance, TERMINATED)
+
+    def powered_off(self, instance: Instance) -> None:
+        """The operating system of an instance has shut down, by itself or before its time for that was over."""
+        if instance.running:
+            instance.ending = instance.ending or POWERED_OFF
+            self._end(instance)
 
     def _stage(self, instance: Instance) -> None:
         if instance.status == PROVISIONING:
@@ -111,23 +119,25 @@ class Instances:
     def _soft_off(self, instance: Instance, how: str) -> None:
         if instance.ending:
             return
-        instance.ending = True
+        instance.ending = how
         timing = self._world.timing
         if not instance.running:
-            self._end(instance, how)
+            self._end(instance)
             return
         self._tell("leaving", instance, why=how)
-        if how == "reclaimed":
+        if how == RECLAIMED:
             self._world.after(timing.status_lag_seconds, partial(self._show_stopping, instance))
-        self._world.after(timing.shutdown_seconds, partial(self._end, instance, how))
+        self._world.after(timing.shutdown_seconds, partial(self._end, instance))
 
     def _show_stopping(self, instance: Instance) -> None:
         instance.status = STOPPING
 
-    def _end(self, instance: Instance, how: str) -> None:
+    def _end(self, instance: Instance) -> None:
+        if instance.ended:
+            return
         instance.ended, instance.running = True, False
-        self._tell(how, instance)
-        late = self._world.timing.status_lag_seconds if how == "reclaimed" else 0.0
+        self._tell(instance.ending, instance)
+        late = 0.0 if instance.ending == TERMINATED else self._world.timing.status_lag_seconds
         self._world.after(late, partial(self._forget, instance))
 
     def _forget(self, instance: Instance) -> None:

@@ -71,6 +71,16 @@ class LocalGcp:
         """
         self._compute.preempt(name)
 
+    def powered_off(self, name: str) -> None:
+        """An instance's operating system has shut down: it is gone before its time for that is over, or at all.
+
+        Whoever runs processes for instances says so when they have ended.
+
+        Raises:
+            ValueError: There is none of that name.
+        """
+        self._compute.powered_off(name)
+
     def close(self) -> None:
         """Stop: nothing happens any more, and nobody is answered."""
         self._compute.close()

@@ -35,7 +35,6 @@ class Refusal:
 class _Limit:
     instances: int
     kind: str
-
     code: str
     model: str
     zone: str
@@ -113,5 +112,6 @@ def _message(limit: _Limit, place: Place) -> str:
             "Try a different zone, or try again later."
         )
     if limit.kind == QUOTA:
-        return f"Quota 'PREEMPTIBLE_CPUS' exceeded. Limit: {float(limit.instances)} in region {place.zone[:-2]}."
+        metric = "PREEMPTIBLE_CPUS" if place.model == SPOT else "CPUS"
+        return f"Quota '{metric}' exceeded. Limit: {float(limit.instances)} in region {place.zone[:-2]}."
     return f"The resource 'zones/{place.zone}/machineTypes/{place.machine_type}' was not found"

@@ -54,7 +54,8 @@ class Operation:
             **self.times,
         }
         if self.error:
-            code = "".join(f"_{letter}" if letter.isupper() else letter for letter in self.error.reason).upper()
+            words = "".join(f"_{letter}" if letter.isupper() else letter for letter in self.error.reason).upper()
+            code = f"RESOURCE_{words}" if words in ("ALREADY_EXISTS", "NOT_FOUND") else words
             found["error"] = {"errors": [{"code": code, "message": self.error.message}]}
             found["httpErrorStatusCode"], found["httpErrorMessage"] = self.error.status, self.error.reason
         return found

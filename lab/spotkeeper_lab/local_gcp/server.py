@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from spotkeeper_lab.local_aws.calls import UNKNOWN
 from spotkeeper_lab.local_gcp.api import Answer, Api
@@ -36,15 +39,41 @@ class Server:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, end those that are open, and wait for the requests that are being answered."""
         self._server.shutdown()
         self._thread.join()
+        self._server.hang_up()
         self._server.server_close()
 
 
 class _Listener(ThreadingHTTPServer):
-    daemon_threads = True  # a client may keep its connection for ever
+    daemon_threads = False  # so that closing waits for them
     request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End all connections: a client may keep its own for ever."""
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RD)  # what is being answered still leaves
+
+    def handle_error(self, *_: object) -> None:
+        """A client has gone away: requests that fail are told by their handler."""
 
 
 def _handler(api: Api, failed: Callable[[str], object]) -> type[BaseHTTPRequestHandler]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from random import Random
 from typing import Any, Protocol
 
 from spotkeeper_lab.local_gcp.timing import Timing
@@ -48,6 +49,9 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1_000_000_000_000_000_007, 1_000_003))
     """Numbers of resources, no two alike in the whole life of the cloud."""
+
+    random: Random = field(default_factory=Random)
+    """Where the ends of names come from."""
 
     def new_id(self) -> str:
         """Return a number that no resource has had."""
