@@ -61,8 +61,8 @@ def test_an_operating_system_that_is_done_ends_its_shutdown() -> None:
     cloud.compute.preempt(one["name"])
     cloud.clock.pass_by(121)
     assert not cloud.told("reclaimed")
-    cloud.compute.powered_off(one["name"])
-    cloud.compute.powered_off(one["name"])
+    cloud.compute.powered_off(one["id"])
+    cloud.compute.powered_off(one["id"])
     cloud.clock.pass_by(60)
     assert len(cloud.told("reclaimed")) == 1
     assert cloud.managed()[0]["id"] != one["id"]
@@ -72,7 +72,7 @@ def test_an_instance_that_powers_itself_off_is_repaired_once_the_api_knows() -> 
     cloud = Cloud(Timing(status_lag_seconds=45, repair_delay_seconds=0))
     cloud.fleet(size=1, scheduling={})
     (one,) = cloud.booted()
-    cloud.compute.powered_off(one["name"])
+    cloud.compute.powered_off(one["id"])
     cloud.clock.pass_by(44)
     assert cloud.managed()[0]["instanceStatus"] == "RUNNING"
     cloud.clock.pass_by(1)
@@ -82,4 +82,16 @@ def test_an_instance_that_powers_itself_off_is_repaired_once_the_api_knows() -> 
 
 def test_a_name_that_nobody_has_is_refused() -> None:
     with LocalGcp(QUICK) as cloud, pytest.raises(ValueError, match="name: was 'nobody', expected"):
-        cloud.powered_off("nobody")
+        cloud.preempt("nobody")
+
+
+def test_word_of_an_old_life_does_not_end_the_next_one() -> None:
+    cloud = Cloud(Timing(status_lag_seconds=0, repair_delay_seconds=0))
+    cloud.fleet(size=1)
+    (old,) = cloud.booted()
+    cloud.compute.preempt(old["name"])
+    cloud.clock.pass_by(30)
+    (new,) = cloud.booted()
+    cloud.compute.powered_off(old["id"])
+    cloud.clock.pass_by(60)
+    assert [(one["name"], one["id"]) for one in cloud.managed()] == [(old["name"], new["id"])]
