@@ -95,3 +95,22 @@ def test_word_of_an_old_life_does_not_end_the_next_one() -> None:
     cloud.compute.powered_off(old["id"])
     cloud.clock.pass_by(60)
     assert [(one["name"], one["id"]) for one in cloud.managed()] == [(old["name"], new["id"])]
+
+
+def test_what_has_not_booted_has_no_operating_system_to_power_off() -> None:
+    cloud = Cloud()
+    cloud.fleet(size=1)
+    (booting,) = cloud.managed()
+    cloud.compute.powered_off(booting["id"])
+    (one,) = cloud.booted()
+    assert one["id"] == booting["id"]
+
+
+def test_a_new_size_is_told_once() -> None:
+    cloud = Cloud()
+    cloud.fleet(size=0)
+    for size in (1, 1, 2):
+        cloud.do("POST", f"{GROUPS}/fleet/resize", size=size)
+    cloud.do("PATCH", f"{GROUPS}/fleet", {"description": "the same size"})
+    told = [details["desired"] for _, what, _, details in cloud.moments if what == "desired-changed"]
+    assert told == [0, 1, 2]
