@@ -168,6 +168,16 @@ def test_the_shapes_choose_zones_each_in_its_way() -> None:
     assert zones == {"ANY": "abbbbb", "ANY_SINGLE_ZONE": "a", "BALANCED": "abbbcc", "EVEN": "abbcc"}
 
 
+def test_a_group_of_one_zone_that_found_none_goes_where_there_is_supply() -> None:
+    cloud = Cloud()
+    cloud.compute.market.set_capacity(0)
+    cloud.fleet(size=3, shape="ANY_SINGLE_ZONE")
+    cloud.compute.market.set_capacity(None)
+    cloud.compute.market.set_capacity(0, zone=f"{REGION}-a")
+    cloud.clock.pass_by(60)
+    assert {link(one).split("/")[1] for one in cloud.booted()} == {f"{REGION}-b"}
+
+
 def test_machine_types_of_a_lower_rank_come_first_and_those_of_one_rank_by_what_there_is() -> None:
     selections = {
         "good": {"machineTypes": ["g2-standard-8", "g2-standard-16"], "rank": 1},

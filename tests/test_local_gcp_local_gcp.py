@@ -61,8 +61,8 @@ def test_an_operating_system_that_is_done_ends_its_shutdown() -> None:
     cloud.compute.preempt(one["name"])
     cloud.clock.pass_by(121)
     assert not cloud.told("reclaimed")
-    cloud.compute.powered_off(one["name"])
-    cloud.compute.powered_off(one["name"])
+    cloud.compute.powered_off(one["id"])
+    cloud.compute.powered_off(one["id"])
     cloud.clock.pass_by(60)
     assert len(cloud.told("reclaimed")) == 1
     assert cloud.managed()[0]["id"] != one["id"]
@@ -72,7 +72,7 @@ def test_an_instance_that_powers_itself_off_is_repaired_once_the_api_knows() -> 
     cloud = Cloud(Timing(status_lag_seconds=45, repair_delay_seconds=0))
     cloud.fleet(size=1, scheduling={})
     (one,) = cloud.booted()
-    cloud.compute.powered_off(one["name"])
+    cloud.compute.powered_off(one["id"])
     cloud.clock.pass_by(44)
     assert cloud.managed()[0]["instanceStatus"] == "RUNNING"
     cloud.clock.pass_by(1)
@@ -82,4 +82,35 @@ def test_an_instance_that_powers_itself_off_is_repaired_once_the_api_knows() -> 
 
 def test_a_name_that_nobody_has_is_refused() -> None:
     with LocalGcp(QUICK) as cloud, pytest.raises(ValueError, match="name: was 'nobody', expected"):
-        cloud.powered_off("nobody")
+        cloud.preempt("nobody")
+
+
+def test_word_of_an_old_life_does_not_end_the_next_one() -> None:
+    cloud = Cloud(Timing(status_lag_seconds=0, repair_delay_seconds=0))
+    cloud.fleet(size=1)
+    (old,) = cloud.booted()
+    cloud.compute.preempt(old["name"])
+    cloud.clock.pass_by(30)
+    (new,) = cloud.booted()
+    cloud.compute.powered_off(old["id"])
+    cloud.clock.pass_by(60)
+    assert [(one["name"], one["id"]) for one in cloud.managed()] == [(old["name"], new["id"])]
+
+
+def test_what_has_not_booted_has_no_operating_system_to_power_off() -> None:
+    cloud = Cloud()
+    cloud.fleet(size=1)
+    (booting,) = cloud.managed()
+    cloud.compute.powered_off(booting["id"])
+    (one,) = cloud.booted()
+    assert one["id"] == booting["id"]
+
+
+def test_a_new_size_is_told_once() -> None:
+    cloud = Cloud()
+    cloud.fleet(size=0)
+    for size in (1, 1, 2):
+        cloud.do("POST", f"{GROUPS}/fleet/resize", size=size)
+    cloud.do("PATCH", f"{GROUPS}/fleet", {"description": "the same size"})
+    told = [details["desired"] for _, what, _, details in cloud.moments if what == "desired-changed"]
+    assert told == [0, 1, 2]

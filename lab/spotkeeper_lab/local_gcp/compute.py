@@ -6,7 +6,6 @@ from spotkeeper_lab.local_aws.calls import CallCounter
 from spotkeeper_lab.local_gcp.api import Api
 from spotkeeper_lab.local_gcp.discovery import discovery
 from spotkeeper_lab.local_gcp.groups import Groups
-from spotkeeper_lab.local_gcp.instances import Instance
 from spotkeeper_lab.local_gcp.market import Market
 from spotkeeper_lab.local_gcp.operations import Operations
 from spotkeeper_lab.local_gcp.world import World
@@ -33,23 +32,19 @@ class Compute:
             ValueError: There is none of that name, or it is no spot instance that runs.
         """
         with self._world.lock:
-            self._groups.instances.preempt(self._instance(name))
+            instances = self._groups.instances
+            found = [one for one in instances.all() if one.name == name]
+            if not found:
+                raise ValueError(f"name: was {name!r}, expected the name of an instance")
+            instances.preempt(found[0])
 
-    def powered_off(self, name: str) -> None:
-        """An instance's operating system has shut down: it is gone before its time for that is over, or at all.
-
-        Raises:
-            ValueError: There is none of that name.
-        """
+    def powered_off(self, number: str) -> None:
+        """The operating system of the instance of that number has shut down; nothing happens if it is gone."""
         with self._world.lock:
-            self._groups.instances.powered_off(self._instance(name))
+            for instance in self._groups.instances.all():
+                if instance.id == number:
+                    self._groups.instances.powered_off(instance)
 
     def close(self) -> None:
         """Let nobody wait for an operation any longer."""
         self._operations.close()
-
-    def _instance(self, name: str) -> Instance:
-        for instance in self._groups.instances.all():
-            if instance.name == name:
-                return instance
-        raise ValueError(f"name: was {name!r}, expected the name of an instance")

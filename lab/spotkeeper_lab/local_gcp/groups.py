@@ -134,8 +134,10 @@ class Groups:
         if member.next_template:
             member.template, member.next_template = member.next_template, None
         stays = member.lived and group.fields["instanceLifecyclePolicy"]["onRepair"]["allowChangingZone"] == "NO"
-        used = [one.zone for one in group.members if one is not member and one.zone]
-        tried = places(group.fields, member.template.properties, used, member.zone if stays else None)
+        others = [one for one in group.members if one is not member]
+        there, wanted = [one.zone for one in others if one.instance], [one.zone for one in others]
+        pinned = member.zone if stays else None
+        tried = places(group.fields, member.template.properties, there, wanted, pinned)
         held = self.instances.held()
         refusals = [self._market.ask(place, held) for place in tried]
         for place, refusal in zip(tried, refusals, strict=True):

@@ -138,7 +138,10 @@ class Instances:
         instance.ended, instance.running = True, False
         self._tell(instance.ending, instance)
         late = 0.0 if instance.ending == TERMINATED else self._world.timing.status_lag_seconds
-        self._world.after(late, partial(self._forget, instance))
+        if late:
+            self._world.after(late, partial(self._forget, instance))
+        else:
+            self._forget(instance)
 
     def _forget(self, instance: Instance) -> None:
         del self._all[instance.place.zone, instance.name]

@@ -71,15 +71,15 @@ class LocalGcp:
         """
         self._compute.preempt(name)
 
-    def powered_off(self, name: str) -> None:
+    def powered_off(self, number: str) -> None:
         """An instance's operating system has shut down: it is gone before its time for that is over, or at all.
 
-        Whoever runs processes for instances says so when they have ended.
+        Whoever runs processes for instances says so when they have ended; nothing happens if it is gone already.
 
-        Raises:
-            ValueError: There is none of that name.
+        Args:
+            number: the instance's, because the next one has the same name: ``id`` in what is told.
         """
-        self._compute.powered_off(name)
+        self._compute.powered_off(number)
 
     def close(self) -> None:
         """Stop: nothing happens any more, and nobody is answered."""

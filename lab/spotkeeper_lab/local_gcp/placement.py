@@ -12,7 +12,11 @@ from spotkeeper_lab.local_gcp.market import Place
 
 
 def places(
-    group: Mapping[str, Any], properties: Mapping[str, Any], used: Sequence[str], pinned: str | None = None
+    group: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    held: Sequence[str],
+    wanted: Sequence[str],
+    pinned: str | None = None,
 ) -> list[Place]:
     """Return the places at which a group tries to create an instance, the first one first.
 
@@ -22,17 +26,18 @@ def places(
     Args:
         group: the group's fields.
         properties: of the instance's template.
-        used: zones of the group's instances.
+        held: zones of the group's instances.
+        wanted: zones of all its managed instances, those included that could not be created so far.
         pinned: the zone that the instance must not leave.
     """
-    zones = [pinned] if pinned else _zones(group["distributionPolicy"], used)
+    zones = [pinned] if pinned else _zones(group["distributionPolicy"], held, wanted)
     model = template_rules.model(properties)
     return [Place(zone, kind, model) for kinds in _types(group, properties) for zone in zones for kind in kinds]
 
 
-def _zones(distribution: Mapping[str, Any], used: Sequence[str]) -> list[str]:
-    zones, counts = [last(one["zone"]) for one in distribution["zones"]], Counter(used)
-    shape = distribution["targetShape"]
+def _zones(distribution: Mapping[str, Any], held: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    zones, shape = [last(one["zone"]) for one in distribution["zones"]], distribution["targetShape"]
+    counts = Counter(wanted if shape == "EVEN" else held)
     if shape == "ANY":
         return zones
     if shape == "ANY_SINGLE_ZONE":
