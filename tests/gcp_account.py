@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from spotkeeper_lab.local_gcp import LocalGcp, Timing
-
 from agent_support import wait_until
 from responder_support import spec
+from spotkeeper_lab.local_gcp import LocalGcp, Timing
 from spotkeeper_ledger import FleetSpec
 from spotkeeper_responder import SPOT, FleetView, State
 from spotkeeper_responder.gcp import Compute, GcpCloud

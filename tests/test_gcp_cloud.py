@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from spotkeeper_lab.local_gcp import CAPACITY, QUOTA, LocalGcp
 
 from agent_support import wait_until
 from gcp_account import FAST, Account, fleet
+from spotkeeper_lab.local_gcp import CAPACITY, QUOTA, LocalGcp
 from spotkeeper_ledger import Unavailable
 from spotkeeper_responder import CAPACITY as LACKING
 from spotkeeper_responder import QUOTA as LIMITED

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spotkeeper_lab.local_gcp import LocalGcp
 
 from agent_support import wait_until
 from gcp_account import FAST, FLEET, REGION, Account, fleet
 from gcp_support import GcpMetadata, serving_gcp
 from gcs_support import BUCKET, Storage, serving_storage
 from spotkeeper.archives import function_sources
+from spotkeeper_lab.local_gcp import LocalGcp
 from spotkeeper_ledger import FleetLedger, FleetSpec, NodeNotice, SignalBoard, dump, keys, load, notice_id
 from spotkeeper_responder import SPOT
 
