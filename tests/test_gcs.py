@@ -1,5 +1,7 @@
-"""The board in Cloud Storage, against Google's own client and against answers that a test writes down; what it shares
-with other boards is in test_board."""
+"""The board in Cloud Storage, against answers that a test writes down.
+
+What it shares with other boards is in test_board, and Google's own client looks at the same objects in by_google.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from google.api_core.exceptions import NotFound, PreconditionFailed
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage as google
 
 from gcp_support import serving_gcp
 from gcs_support import BUCKET, Storage, serving_storage
@@ -31,11 +30,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
         yield storage
 
 
-@pytest.fixture
-def client(bucket: Storage) -> google.Bucket:
-    return google.Client(project="p", credentials=AnonymousCredentials()).bucket(BUCKET)
-
-
 def board_at(url: str, monkeypatch: pytest.MonkeyPatch, timeout: float = 5.0) -> GcsBoard:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
     return GcsBoard("b", timeout=timeout)
@@ -43,49 +37,6 @@ def board_at(url: str, monkeypatch: pytest.MonkeyPatch, timeout: float = 5.0) ->
 
 def error(status: int, message: str) -> Answer:
     return Answer(status, body=json.dumps({"error": {"code": status, "message": message}}).encode())
-
-
-# ---------------------------------------------------------------- what stands in for the service, by Google's client
-
-
-def test_googles_client_and_the_board_see_the_same_objects_and_generations(client: google.Bucket) -> None:
-    board = GcsBoard(BUCKET, "run")
-    version = board.write("a b/é+%.json", b"1", expect=ABSENT)
-    blob = client.get_blob("run/a b/é+%.json")
-    assert (blob.download_as_bytes(), str(blob.generation), blob.size) == (b"1", version, 1)
-    blob.upload_from_string(b"22", if_generation_match=int(version))
-    found = board.read("a b/é+%.json")
-    assert found is not None
-    assert (found.body, found.version) == (b"22", str(blob.generation))
-    assert [(entry.key, entry.version, entry.bytes) for entry in board.list("a")] == [
-        ("a b/é+%.json", found.version, 2)
-    ]
-    assert abs(next(entry.modified_at for entry in board.list("")) - blob.updated.timestamp()) < 0.01
-
-
-def test_the_conditions_mean_the_same_to_googles_client(client: google.Bucket) -> None:
-    blob = client.blob("k")
-    blob.upload_from_string(b"1", if_generation_match=0)
-    for expected in (0, 1):
-        with pytest.raises(PreconditionFailed):
-            blob.upload_from_string(b"2", if_generation_match=expected)
-    with pytest.raises(PreconditionFailed):
-        blob.delete(if_generation_match=1)
-    with pytest.raises(NotFound):
-        client.blob("missing").download_as_bytes()
-    assert [found.name for found in client.client.list_blobs(client)] == ["k"]
-    blob.delete()
-    assert GcsBoard(BUCKET).read("k") is None
-
-
-def test_pages_and_folders_as_googles_client_lists_them(client: google.Bucket) -> None:
-    names = [f"fleets/{fleet}/{name}" for fleet in "abc" for name in ("spec.json", "z.json")]
-    for name in names:
-        client.blob(name).upload_from_string(b"")
-    board = GcsBoard(BUCKET)
-    assert [entry.key for entry in board.list("fleets/")] == names
-    assert [entry.key for entry in board.list("fleets/b")] == names[2:4]
-    assert list(board.list_folders("fleets/")) == ["a", "b", "c"]
 
 
 # ---------------------------------------------------------------- answers that are none
@@ -131,7 +82,7 @@ def test_faults_and_throttles_are_tried_again_within_the_time(status: int, monke
 def test_a_bucket_that_stays_away_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         answering(lambda _: error(503, "Backend Error")) as server,
-        pytest.raises(Unavailable, match="503 Back"),
+        pytest.raises(Unavailable, match="503 Back|no answer in time"),
     ):
         board_at(server.url, monkeypatch, timeout=0.3).read("k")
 

@@ -13,7 +13,7 @@ from moto.events.models import EventPattern
 
 import spotkeeper
 from pulumi_support import ACCOUNT, REGION, Declared, declare, declare_responder, fleet_args
-from spotkeeper.archives import RESPONDER_FILES
+from spotkeeper.archives import function_sources
 from spotkeeper.aws.alarms import ALARMS
 from spotkeeper.aws.events import RULES
 from spotkeeper.aws.notice_document import COMMAND, PARAMETERS, content
@@ -163,7 +163,7 @@ def test_the_function_is_what_the_contract_says(usual: Declared) -> None:
     assert usual.one("LogGroup").inputs["retentionInDays"] == 30
     assert "RolePolicy keeper-function" in function.depends_on
     assert isinstance(inputs["code"], pulumi.AssetArchive)
-    assert {f"spotkeeper_responder/{name}" for name in RESPONDER_FILES} <= set(inputs["code"].assets)
+    assert set(inputs["code"].assets) == set(function_sources("aws"))
 
 
 def test_the_function_is_fed_in_batches_that_may_fail_in_part(usual: Declared) -> None:

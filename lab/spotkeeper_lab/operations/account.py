@@ -43,6 +43,8 @@ class Account:
         self._bucket = uri.removeprefix("s3://").rstrip("/") if uri.startswith("s3://") else ""
         if "/" in self._bucket:
             raise ValueError(f"uri: was {uri!r}, expected the whole bucket of a responder: s3://bucket")
+        if not uri.startswith(("s3://", "file:///")):
+            raise ValueError(f"uri: was {uri!r}, expected s3://bucket or file:///folder")
         self.ledger: Board = self._s3() if self._bucket else open_board(uri)
 
     @property
