@@ -82,7 +82,7 @@ def test_faults_and_throttles_are_tried_again_within_the_time(status: int, monke
 def test_a_bucket_that_stays_away_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         answering(lambda _: error(503, "Backend Error")) as server,
-        pytest.raises(Unavailable, match="503 Back|no answer in time"),
+        pytest.raises(Unavailable, match=r"503 Back|no answer in time"),
     ):
         board_at(server.url, monkeypatch, timeout=0.3).read("k")
 
