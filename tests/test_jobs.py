@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +57,13 @@ def test_no_result_is_empty(tmp_path):
     assert jobs.result(tmp_path / "none.json") == {}
     (tmp_path / "list.json").write_text(json.dumps([1]))
     assert jobs.result(tmp_path / "list.json") == {}
+
+
+def test_a_node_computes_with_the_kernels_that_the_uninterrupted_run_computes_with(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    command = jobs.job("digits", Trainer(), 0.0, tmp_path).command.replace(sys.executable, "env", 1)
+    bare = {"PATH": os.environ["PATH"]}  # a node's environment is its own
+    printed = subprocess.run(
+        ["/bin/sh", "-c", command.partition(" -m ")[0]], env=bare, capture_output=True, text=True, check=True
+    ).stdout
+    assert "OPENBLAS_CORETYPE=Haswell" in printed.splitlines()

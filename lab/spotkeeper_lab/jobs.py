@@ -20,6 +20,8 @@ from spotkeeper_ledger import run_dir
 
 GO_ON_SECONDS = 60.0
 """How long a run that goes on from checkpoints may take."""
+ARITHMETIC = ("OPENBLAS_", "MKL_", "OMP_", "BLIS_")
+"""How the variables begin that tell libraries which kernels to compute with."""
 TRAINERS = {
     "digits": "real training of a small network on scikit-learn's digits (one rank; other nodes are spares, unless the "
     "fleet is elastic)",
@@ -59,7 +61,7 @@ def job(trainer: str, settings: Trainer, step_seconds: float, work_dir: Path, *,
         f"{settings.save_every:g}",
     ]
     command = [*_digits(settings, elastic=elastic), *pace, "--result", str(result_file)]
-    return Job("exec " + shlex.join(command), finish_file, result_file)
+    return Job("exec " + shlex.join([*_same_arithmetic(), *command]), finish_file, result_file)
 
 
 def steps_unsaved(settings: Trainer, step_seconds: float) -> int:
@@ -148,6 +150,16 @@ def result(path: Path | None) -> dict[str, Any]:
         return {}
     written = json.loads(path.read_text("utf-8"))
     return written if isinstance(written, dict) else {}
+
+
+def _same_arithmetic() -> list[str]:
+    """Return what starts a command with the kernels that are chosen here.
+
+    Nodes do not inherit the environment. With another kernel the last bits of a sum are others, and weights could not
+    be compared with those of the run without interruptions.
+    """
+    chosen = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(ARITHMETIC))
+    return ["env", *chosen] if chosen else []
 
 
 def _digits(settings: Trainer, *, elastic: bool) -> list[str]:
