@@ -36,7 +36,8 @@ from werkzeug.wrappers import Response
 
 from spotkeeper.archives import function_sources
 from spotkeeper.aws.notice_document import content
-from spotkeeper_lab.local_aws.calls import CallCounter, access_key_id, secret_access_key, signer
+from spotkeeper_lab.local.calls import CallCounter
+from spotkeeper_lab.local_aws.calls import access_key_id, secret_access_key, signer
 from spotkeeper_lab.local_aws.function import Deployed, Function
 from spotkeeper_lab.local_aws.server import Server, operation
 from spotkeeper_ledger import FleetSpec, Members, NodeReport, PolicySpec, dump, keys

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spotkeeper_lab.local_aws import EventLog, LocalAws, Moment, Timing
+from spotkeeper_lab.local import EventLog, Moment
+from spotkeeper_lab.local_aws import LocalAws, Timing
 
 SHORT = {
     "notice_seconds": 0.6,

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from spotkeeper_lab.changes import Changes
 from spotkeeper_lab.deployment import Stack
-from spotkeeper_lab.local_aws import EventLog
+from spotkeeper_lab.local import EventLog
 
 
 class SlowStack:

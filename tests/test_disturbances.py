@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from spotkeeper_lab import disturbances
-from spotkeeper_lab.local_aws.moments import Moment
+from spotkeeper_lab.local.moments import Moment
 from spotkeeper_lab.timeline import Alarm, Fault
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from spotkeeper_lab.live import Lines, LiveTable, doing, draw
-from spotkeeper_lab.local_aws.moments import Moment
+from spotkeeper_lab.local.moments import Moment
 from spotkeeper_lab.news import sentence
 from spotkeeper_lab.situation import NodeState, Situation
 

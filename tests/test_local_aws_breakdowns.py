@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from local_aws_support import PATIENCE, cloud, group, launched, members, until
-from spotkeeper_lab.local_aws import LocalAws, processes
+from spotkeeper_lab.local import processes
+from spotkeeper_lab.local_aws import LocalAws
 
 COUNTING = """
     cat > $SPOTKEEPER_ROOT/count <<'END'

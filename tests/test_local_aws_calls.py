@@ -1,6 +1,7 @@
 import pytest
 
-from spotkeeper_lab.local_aws.calls import UNKNOWN, CallCounter, access_key_id, signer
+from spotkeeper_lab.local import UNKNOWN
+from spotkeeper_lab.local_aws.calls import access_key_id, signer
 
 
 @pytest.mark.parametrize("temporary", [False, True])
@@ -27,12 +28,3 @@ def test_others_are_unknown(header: str, expected: tuple[str, str]) -> None:
 def test_a_name_that_no_key_can_hold_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"caller: was '{name}', expected"):
         access_key_id(name)
-
-
-def test_calls_are_counted_by_caller_and_operation() -> None:
-    calls = CallCounter()
-    for caller, operation in [("agents", "GetObject"), ("agents", "GetObject"), ("responder", "PutObject")]:
-        calls.add(caller, operation)
-    before = calls.snapshot()
-    calls.add("agents", "GetObject")
-    assert before == {"agents": {"GetObject": 2}, "responder": {"PutObject": 1}}

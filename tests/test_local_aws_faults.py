@@ -11,10 +11,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local_aws_support import PATIENCE, cloud, function, until
-from spotkeeper_lab.local_aws import EventLog, LocalAws
+from spotkeeper_lab.local import EventLog
+from spotkeeper_lab.local.timers import Timers
+from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.local_aws.calls import access_key_id, secret_access_key
 from spotkeeper_lab.local_aws.faults import Call, CallFaults
-from spotkeeper_lab.local_aws.timers import Timers
 
 
 @pytest.fixture

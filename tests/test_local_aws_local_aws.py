@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_aws_support import PATIENCE, SHORT, cloud, function, group, launched, queue, template, until
-from spotkeeper_lab.local_aws import EventLog, FunctionFailed, LocalAws, Timing
+from spotkeeper_lab.local import EventLog
+from spotkeeper_lab.local_aws import FunctionFailed, LocalAws, Timing
 
 LONG = 'sh -c "sleep 600" & setsid sleep 600 &'
 """User data that leaves processes behind, one of them in a session of its own."""

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from spotkeeper_lab.local_aws.moments import EventLog
-from spotkeeper_lab.local_aws.timers import Timers
+from spotkeeper_lab.local.moments import EventLog
+from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_aws.timing import Timing
 from spotkeeper_lab.local_aws.world import World, iso
 

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 from moto import mock_aws
 
 from spotkeeper_lab import deployment, provision, scenario
-from spotkeeper_lab.local_aws import EventLog, LocalAws, Timing
+from spotkeeper_lab.local import EventLog
+from spotkeeper_lab.local_aws import LocalAws, Timing
 from spotkeeper_lab.provision import Aws, ProvisionError, provisioner, table
 from spotkeeper_lab.provision.values import archive, pascal, plain
 

@@ -14,7 +14,8 @@ from moto import mock_aws
 
 from spotkeeper_lab import scenario
 from spotkeeper_lab.deployment import CALLER, CHECKPOINTS, Stack
-from spotkeeper_lab.local_aws import EventLog, LocalAws, Timing
+from spotkeeper_lab.local import EventLog
+from spotkeeper_lab.local_aws import LocalAws, Timing
 from spotkeeper_lab.provision import Aws, Provisioner, ProvisionError, Registrar
 from spotkeeper_lab.provision.state import deletions
 from spotkeeper_lab.pulumi_program import run_program

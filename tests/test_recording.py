@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spotkeeper_lab.aftermath import Struck
-from spotkeeper_lab.local_aws.moments import Moment
+from spotkeeper_lab.local.moments import Moment
 from spotkeeper_lab.recording import Injected, Record, Taken, build
 from spotkeeper_lab.timeline import BACKUP, FROZEN, KILLED, SPOT, Departure, Shape
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from spotkeeper_lab.local_aws.moments import Moment
+from spotkeeper_lab.local.moments import Moment
 from spotkeeper_lab.rollouts import OBJECT, departures, deploys, shape_of, spec_written_at, under_way
 from spotkeeper_lab.timeline import Departure, Deploy, Shape
 from spotkeeper_ledger.documents import FleetSpec

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spotkeeper_lab.deployment import Stack
-from spotkeeper_lab.local_aws import EventLog
+from spotkeeper_lab.local import EventLog
 from spotkeeper_lab.rollouts import BEGAN, ENDED, FAILED
 from spotkeeper_lab.timeline import DEPLOY, DESTROY
 

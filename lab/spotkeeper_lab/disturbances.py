@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spotkeeper_lab.timeline import Alarm, Fault
 
 if TYPE_CHECKING:  # the local cloud takes seconds to import
-    from spotkeeper_lab.local_aws import Moment
+    from spotkeeper_lab.local import Moment
 
 CAPACITY = "capacity"
 """The reason for a refused launch that buys on-demand."""

@@ -17,7 +17,7 @@ from spotkeeper_lab.situation import NodeState, Situation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spotkeeper_lab.local_aws import Moment
+    from spotkeeper_lab.local import Moment
 
 NEWEST = 6
 """Sentences below the table."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the local cloud takes seconds to import
-    from spotkeeper_lab.local_aws import Moment
+    from spotkeeper_lab.local import Moment
 
 GROUPS = {"spot": "spot", "backup": "on-demand"}
 

@@ -11,7 +11,8 @@ from typing import Any
 from spotkeeper_lab import disturbances, forger, node_files, rollouts, trainer_log
 from spotkeeper_lab.aftermath import Struck
 from spotkeeper_lab.ledger_reader import LedgerReader, heads, parse
-from spotkeeper_lab.local_aws import LocalAws, Moment
+from spotkeeper_lab.local import Moment
+from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.recording import TAKEN_MOMENTS, Injected, Record, Taken
 from spotkeeper_lab.situation import NodeState, Situation
 from spotkeeper_lab.timeline import BACKUP, FROZEN, HOSTILE, SPOT, Shape, last

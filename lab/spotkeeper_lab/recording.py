@@ -22,7 +22,7 @@ from spotkeeper_lab.timeline import (
 from spotkeeper_ledger.documents import INTERRUPTION, Goodput, notice_id
 
 if TYPE_CHECKING:  # the local cloud takes seconds to import
-    from spotkeeper_lab.local_aws import Moment
+    from spotkeeper_lab.local import Moment
 
 
 @dataclass(frozen=True)

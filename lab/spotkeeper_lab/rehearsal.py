@@ -15,7 +15,8 @@ from spotkeeper_lab.actions import Actions
 from spotkeeper_lab.changes import Changes
 from spotkeeper_lab.evidence import Evidence
 from spotkeeper_lab.live import View
-from spotkeeper_lab.local_aws import EventLog, LocalAws, Timing
+from spotkeeper_lab.local import EventLog
+from spotkeeper_lab.local_aws import LocalAws, Timing
 from spotkeeper_lab.observe import Observer
 from spotkeeper_lab.recording import build
 from spotkeeper_lab.scenario import Scenario

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spotkeeper_lab.timeline import Departure, Deploy, Shape
 
 if TYPE_CHECKING:  # the local cloud takes seconds to import
-    from spotkeeper_lab.local_aws import Moment
+    from spotkeeper_lab.local import Moment
     from spotkeeper_ledger.documents import FleetSpec
 
 BEGAN, ENDED, FAILED = "deploying", "deployed", "deploy-failed"

@@ -16,7 +16,7 @@ import signal
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import StateReason
 
-from spotkeeper_lab.local_aws import processes
+from spotkeeper_lab.local import processes
 from spotkeeper_lab.local_aws.groups import AutoScaling
 from spotkeeper_lab.local_aws.node import NodeProcesses
 from spotkeeper_lab.local_aws.world import World

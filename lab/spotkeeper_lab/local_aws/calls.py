@@ -1,14 +1,10 @@
-"""Who calls what: callers are told apart by their access keys, calls are counted by operation."""
+"""Who calls: callers are told apart by their access keys."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections import Counter, defaultdict
-from collections.abc import Mapping
 
-UNKNOWN = "unknown"
-"""Caller of a request that is not signed, or signed with keys that were never given out."""
+from spotkeeper_lab.local.calls import UNKNOWN
 
 _KEY_ID = re.compile(r"(?:AKIA|ASIA)([A-Z0-9]{16})")
 _CREDENTIAL = re.compile(r"Credential=([A-Z0-9]+)/[^/]*/[^/]*/([^/]+)/aws4_request")
@@ -34,6 +30,7 @@ def secret_access_key(caller: str) -> str:
 def signer(authorization: str) -> tuple[str, str]:
     """Return the caller and the service's signing name that an ``Authorization`` header tells.
 
+    The caller is ``unknown`` where the request is signed with keys that were never given out.
     The service is empty where the request is not signed.
     """
     credential = _CREDENTIAL.search(authorization)
@@ -41,21 +38,3 @@ def signer(authorization: str) -> tuple[str, str]:
         return UNKNOWN, ""
     key = _KEY_ID.fullmatch(credential[1])
     return (key[1].rstrip(_FILLER).lower() or UNKNOWN if key else UNKNOWN), credential[2]
-
-
-class CallCounter:
-    """How often which caller has called which operation."""
-
-    def __init__(self) -> None:
-        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._lock = threading.Lock()
-
-    def add(self, caller: str, operation: str) -> None:
-        """Count one call."""
-        with self._lock:
-            self._counts[caller][operation] += 1
-
-    def snapshot(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the counts so far: caller to operation to number."""
-        with self._lock:
-            return {caller: dict(counts) for caller, counts in self._counts.items()}

@@ -20,9 +20,9 @@ from typing import Any, Protocol
 
 from werkzeug.wrappers import Response
 
-from spotkeeper_lab.local_aws.moments import EventLog
+from spotkeeper_lab.local.moments import EventLog
+from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_aws.refusals import BROKEN, SERVICES, THROTTLED, refused
-from spotkeeper_lab.local_aws.timers import Timers
 
 PRODUCT = frozenset({"responder", "agents"})
 """Callers that meet faults: what is rehearsed, not those who watch and stage it."""

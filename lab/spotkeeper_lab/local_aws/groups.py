@@ -35,6 +35,7 @@ from typing import Any, cast
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 
+from spotkeeper_lab.local.timers import Timer
 from spotkeeper_lab.local_aws.activities import Activities
 from spotkeeper_lab.local_aws.departures import Departures
 from spotkeeper_lab.local_aws.events import EventBus
@@ -43,7 +44,6 @@ from spotkeeper_lab.local_aws.machines import Machines
 from spotkeeper_lab.local_aws.market import SpotMarket
 from spotkeeper_lab.local_aws.moto_group import Group, Member
 from spotkeeper_lab.local_aws.planning import plan
-from spotkeeper_lab.local_aws.timers import Timer
 from spotkeeper_lab.local_aws.world import World
 
 NAMED, CHOSEN, REBALANCED, FORCED = "named", "chosen", "rebalanced", "forced"

@@ -11,12 +11,12 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.utils import parse_user_data
 
+from spotkeeper_lab.local.timers import Timer
 from spotkeeper_lab.local_aws.activities import FAILED, Activities, Activity
 from spotkeeper_lab.local_aws.machines import Machines
 from spotkeeper_lab.local_aws.market import MESSAGES, ON_DEMAND, SPOT, SpotMarket
 from spotkeeper_lab.local_aws.moto_group import Group, Member
 from spotkeeper_lab.local_aws.planning import IN_SERVICE, PENDING, emptiest, kinds
-from spotkeeper_lab.local_aws.timers import Timer
 from spotkeeper_lab.local_aws.world import World, iso
 
 Again = Callable[[str, float], Timer]

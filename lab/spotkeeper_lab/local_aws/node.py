@@ -25,7 +25,7 @@ from pathlib import Path
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 
-from spotkeeper_lab.local_aws import processes, systemctl
+from spotkeeper_lab.local import processes, systemctl
 from spotkeeper_lab.local_aws.facts import metadata_of, tags_of
 from spotkeeper_lab.local_aws.metadata import Addresses, Metadata, MetadataServer
 from spotkeeper_lab.local_aws.moto_group import FLEET_TAG, GROUP_TAG

@@ -29,7 +29,8 @@ from werkzeug.exceptions import NotFound
 from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.wrappers import Response
 
-from spotkeeper_lab.local_aws.calls import CallCounter, signer
+from spotkeeper_lab.local.calls import CallCounter
+from spotkeeper_lab.local_aws.calls import signer
 from spotkeeper_lab.local_aws.faults import Call, CallFaults
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from spotkeeper_lab.local_aws.moments import EventLog
-from spotkeeper_lab.local_aws.timers import Timers
+from spotkeeper_lab.local.moments import EventLog
+from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_aws.timing import Timing
 
 

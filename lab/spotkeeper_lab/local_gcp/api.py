@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from spotkeeper_lab.local_aws.calls import UNKNOWN, CallCounter
+from spotkeeper_lab.local.calls import UNKNOWN, CallCounter
 from spotkeeper_lab.local_gcp import group_api
 from spotkeeper_lab.local_gcp.discovery import Discovery
 from spotkeeper_lab.local_gcp.group_api import Given, GroupApi, page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spotkeeper_lab.local_aws.calls import CallCounter
+from spotkeeper_lab.local.calls import CallCounter
 from spotkeeper_lab.local_gcp.api import Api
 from spotkeeper_lab.local_gcp.discovery import discovery
 from spotkeeper_lab.local_gcp.groups import Groups

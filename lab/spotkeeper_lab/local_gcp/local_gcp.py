@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from spotkeeper_lab.local_aws.calls import CallCounter
-from spotkeeper_lab.local_aws.moments import EventLog
-from spotkeeper_lab.local_aws.timers import Timers
+from spotkeeper_lab.local.calls import CallCounter
+from spotkeeper_lab.local.moments import EventLog
+from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_gcp.compute import Compute
 from spotkeeper_lab.local_gcp.market import Market
 from spotkeeper_lab.local_gcp.server import Server

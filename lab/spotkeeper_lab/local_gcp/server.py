@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from spotkeeper_lab.local_aws.calls import UNKNOWN
+from spotkeeper_lab.local.calls import UNKNOWN
 from spotkeeper_lab.local_gcp.api import Answer, Api
 from spotkeeper_lab.local_gcp.refusals import Refused
 

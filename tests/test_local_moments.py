@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from spotkeeper_lab.local_aws.moments import EventLog
+from spotkeeper_lab.local.moments import EventLog
 
 
 def test_moments_are_kept_in_order_with_what_there_is_to_say() -> None:

@@ -35,7 +35,7 @@ class Timers:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="local-aws-timers", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="local-timers", daemon=True)
         self._thread.start()
 
     def after(self, seconds: float, action: Callable[[], None]) -> Timer:

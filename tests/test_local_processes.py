@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spotkeeper_lab.local_aws import processes
+from spotkeeper_lab.local import processes
 
 # A process that starts one in a session of its own, which starts one with an empty environment; each tells its id.
 FAMILY = """
@@ -63,7 +63,7 @@ def test_orphans_leave_no_zombies(entry: str, family: list[int]) -> None:
 
 
 def test_nothing_outlives_a_process_that_is_killed(entry: str, family: list[int]) -> None:
-    start = f"import time; from spotkeeper_lab.local_aws.processes import *; start_guard({entry!r}); print(flush=True)"
+    start = f"import time; from spotkeeper_lab.local.processes import *; start_guard({entry!r}); print(flush=True)"
     start += "; time.sleep(600)"
     guarded = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE)
     assert guarded.stdout is not None

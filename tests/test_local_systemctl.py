@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spotkeeper_lab.local_aws import systemctl
-from spotkeeper_lab.local_aws.systemctl import Unit, again, parse
+from spotkeeper_lab.local import systemctl
+from spotkeeper_lab.local.systemctl import Unit, again, parse
 
 SERVICE = """
 [Unit]

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from spotkeeper_lab.local_aws.timers import Timers
+from spotkeeper_lab.local.timers import Timers
 
 
 @pytest.fixture
