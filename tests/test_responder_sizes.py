@@ -15,9 +15,10 @@ from spotkeeper_responder import (
     POLICIES,
     QUOTA,
     SPOT,
+    Answer,
     Decision,
     LaunchFailed,
-    Shortage,
+    Situation,
     State,
     Tick,
     decide,
@@ -76,8 +77,8 @@ class TestRaising:
         self, monkeypatch: pytest.MonkeyPatch, answer: int, size: int
     ) -> None:
         class Odd:
-            def wanted(self, missing: int, *, context: Shortage) -> int:
-                return answer
+            def answer(self, situation: Situation) -> Answer:
+                return Answer(on_demand=answer)
 
         monkeypatch.setitem(POLICIES, "odd", lambda _: Odd())  # type: ignore[arg-type]  # a plain dict underneath
         fleet = spec("odd", target=6, base=2)

@@ -9,16 +9,8 @@
 What is particular to a cloud lives in a package of its own: :mod:`spotkeeper_responder.aws`.
 """
 
-from spotkeeper_responder.fallback import (
-    POLICIES,
-    FallbackPolicy,
-    Mirror,
-    Never,
-    Patient,
-    Shortage,
-    UnknownPolicy,
-    policy_of,
-)
+from spotkeeper_responder.deadline import Deadline
+from spotkeeper_responder.fallback import Answer, FallbackPolicy, Market, Mirror, Never, Patient, Situation, Work
 from spotkeeper_responder.model import (
     BACKUP,
     CAPACITY,
@@ -44,6 +36,7 @@ from spotkeeper_responder.model import (
     Termination,
     Tick,
 )
+from spotkeeper_responder.policies import POLICIES, UnknownPolicy, policy_of
 from spotkeeper_responder.ports import Cloud, Log, TimeLeft
 from spotkeeper_responder.reconcile import decide, settle
 from spotkeeper_responder.respond import Responder
@@ -56,8 +49,10 @@ __all__ = [
     "QUOTA",
     "SPOT",
     "Announcement",
+    "Answer",
     "Cloud",
     "Completion",
+    "Deadline",
     "Decision",
     "Event",
     "Facts",
@@ -69,6 +64,7 @@ __all__ = [
     "JobEnded",
     "LaunchFailed",
     "Log",
+    "Market",
     "Mirror",
     "Never",
     "NodeGone",
@@ -77,12 +73,13 @@ __all__ = [
     "NoticeWritten",
     "Patient",
     "Responder",
-    "Shortage",
+    "Situation",
     "State",
     "Termination",
     "Tick",
     "TimeLeft",
     "UnknownPolicy",
+    "Work",
     "decide",
     "policy_of",
     "settle",

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from spotkeeper_ledger import DRAIN, FailureRecord, FleetLedger, FleetSpec, NoticeRecord
 from spotkeeper_ledger.facts import Fact
-from spotkeeper_responder.fallback import Shortage, policy_of
+from spotkeeper_responder.fallback import Situation
 from spotkeeper_responder.model import BACKUP, CAPACITY, CONFIGURATION, QUOTA, SPOT, Event, FleetView, LaunchFailed
 from spotkeeper_responder.notices import leaving, over
+from spotkeeper_responder.policies import policy_of
 from spotkeeper_responder.strength import Strength
 
 MESSAGE_CHARACTERS = 300
@@ -147,6 +148,8 @@ def _outgoing(view: FleetView, group: str, records: Mapping[str, NoticeRecord], 
 
 def _asked(spec: FleetSpec, missing: int, ledger: FleetLedger, size: int, now: float) -> int:
     lasted = 0.0 if ledger.shortfall_since is None else now - ledger.shortfall_since
-    context = Shortage(lasted_seconds=lasted, held=max(0, size - spec.base))
-    wanted = policy_of(spec.policy).wanted(missing, context=context)
+    situation = Situation(
+        missing=missing, lasted=lasted, held=max(0, size - spec.base), wanted=max(0, spec.spot_target), base=spec.base
+    )
+    wanted = policy_of(spec).answer(situation).on_demand
     return max(spec.base, min(spec.base + wanted, spec.maximum))
