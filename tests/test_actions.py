@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spotkeeper_lab.actions import remembered_notices
-from spotkeeper_lab.local_aws.faults import Call
+from spotkeeper_lab.local.faults import Call
 from spotkeeper_ledger import dump
 from spotkeeper_ledger.documents import FleetLedger, NoticeRecord
 

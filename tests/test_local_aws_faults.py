@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError
 
 from local_aws_support import PATIENCE, cloud, function, until
 from spotkeeper_lab.local import EventLog
+from spotkeeper_lab.local.faults import Call, CallFaults
 from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.local_aws.calls import access_key_id, secret_access_key
-from spotkeeper_lab.local_aws.faults import Call, CallFaults
+from spotkeeper_lab.local_aws.refusals import SERVICES, refuse
 
 
 @pytest.fixture
@@ -24,12 +25,12 @@ def events() -> EventLog:
 
 
 @pytest.fixture
-def faults(events: EventLog) -> Iterator[CallFaults]:
+def faults(events: EventLog) -> Iterator[CallFaults[Any]]:
     def failed(trace: str) -> None:
         raise AssertionError(trace)
 
     timers = Timers(failed)
-    made = CallFaults(events, timers)
+    made = CallFaults(refuse, SERVICES, events, timers)
     yield made
     made.close()
     timers.close()
@@ -43,17 +44,17 @@ def ended(events: EventLog) -> dict[str, object]:
     return dict(events.wait(lambda moment: moment.what == "fault-ended", PATIENCE).detail)
 
 
-def fates(faults: CallFaults, count: int, **of: str) -> list[int]:
+def fates(faults: CallFaults[Any], count: int, **of: str) -> list[int]:
     answers = [faults.meet(call(**of)) for _ in range(count)]
     return [answer.status_code if answer else 200 for answer in answers]
 
 
-def test_nothing_goes_wrong_unless_it_is_asked_for(faults: CallFaults, events: EventLog) -> None:
+def test_nothing_goes_wrong_unless_it_is_asked_for(faults: CallFaults[Any], events: EventLog) -> None:
     assert fates(faults, 20) == [200] * 20
     assert not events.moments()
 
 
-def test_a_share_of_the_calls_is_refused_half_of_it_with_an_internal_error(faults: CallFaults) -> None:
+def test_a_share_of_the_calls_is_refused_half_of_it_with_an_internal_error(faults: CallFaults[Any]) -> None:
     faults.throttle(0.5, 600)
     answers = fates(faults, 1000)
     assert 440 < answers.count(200) < 560
@@ -65,7 +66,7 @@ def test_fates_are_the_same_in_every_run_and_do_not_depend_on_others(events: Eve
     runs = []
     for others in (0, 7):
         timers = Timers(lambda trace: None)
-        faults = CallFaults(events, timers)
+        faults = CallFaults(refuse, SERVICES, events, timers)
         faults.throttle(0.3, 600)
         answers = []
         for _ in range(60):
@@ -76,7 +77,7 @@ def test_fates_are_the_same_in_every_run_and_do_not_depend_on_others(events: Eve
     assert runs[0] == runs[1]
 
 
-def test_only_what_is_rehearsed_is_refused_and_only_at_the_three_services(faults: CallFaults) -> None:
+def test_only_what_is_rehearsed_is_refused_and_only_at_the_three_services(faults: CallFaults[Any]) -> None:
     faults.throttle(1.0, 600)
     assert fates(faults, 3, caller="lab") == fates(faults, 3, caller="pulumi") == [200] * 3
     assert fates(faults, 3, service="sqs") == [200] * 3
@@ -84,7 +85,7 @@ def test_only_what_is_rehearsed_is_refused_and_only_at_the_three_services(faults
         assert 200 not in fates(faults, 5, service=service)
 
 
-def test_what_was_refused_is_told_by_caller_when_it_is_over(faults: CallFaults, events: EventLog) -> None:
+def test_what_was_refused_is_told_by_caller_when_it_is_over(faults: CallFaults[Any], events: EventLog) -> None:
     faults.throttle(1.0, 0.05)
     (began,) = events.moments()
     assert began.detail == {"fault": 1, "kind": "throttle", "share": 1.0, "seconds": 0.05}
@@ -95,7 +96,7 @@ def test_what_was_refused_is_told_by_caller_when_it_is_over(faults: CallFaults, 
 
 
 def test_in_the_dark_some_calls_hang_until_it_is_over_and_others_are_refused(
-    faults: CallFaults, events: EventLog
+    faults: CallFaults[Any], events: EventLog
 ) -> None:
     faults.darken("ledger", 600)
     answers: list[int] = []
@@ -116,14 +117,14 @@ def test_in_the_dark_some_calls_hang_until_it_is_over_and_others_are_refused(
     assert ended(events)["hung"] == {"agents": hanging}
 
 
-def test_other_buckets_stay_in_the_light(faults: CallFaults) -> None:
+def test_other_buckets_stay_in_the_light(faults: CallFaults[Any]) -> None:
     faults.darken("ledger", 600)
     for path in ("/checkpoints/k", "/ledger-of-another/k", "/", "/checkpoints"):
         assert fates(faults, 3, path=path) == [200] * 3
     assert fates(faults, 1, caller="lab") == [200]
 
 
-def test_a_crash_waits_for_what_it_comes_after_and_happens_once(faults: CallFaults, events: EventLog) -> None:
+def test_a_crash_waits_for_what_it_comes_after_and_happens_once(faults: CallFaults[Any], events: EventLog) -> None:
     killed: list[bool] = []
     faults.crash(lambda made: ["it"] if made.operation == "PutObject" else [], lambda: killed.append(True))
 

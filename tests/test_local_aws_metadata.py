@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from spotkeeper_lab.local_aws.calls import signer
-from spotkeeper_lab.local_aws.metadata import Addresses, Metadata, MetadataServer
+from spotkeeper_lab.local_aws.metadata import Metadata, MetadataServer
 from spotkeeper_ledger.imds import InstanceMetadata
 
 FACTS = {"instance-id": "i-1", "placement/region": "us-east-1", "placement/availability-zone": "us-east-1a"}
@@ -98,11 +98,3 @@ def test_closing_ends_connections_that_are_kept() -> None:
         server.close()
         assert kept.recv(1000) == b""
     assert set(threading.enumerate()) == before
-
-
-def test_addresses_are_not_given_out_twice() -> None:
-    addresses = Addresses()
-    found = [addresses.next() for _ in range(600)]
-    assert (found[0], found[252], found[253]) == ("127.0.0.2", "127.0.0.254", "127.0.1.1")
-    assert len(set(found)) == 600
-    assert all(0 < int(address.rpartition(".")[2]) < 255 for address in found)

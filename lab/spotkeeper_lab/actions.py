@@ -11,9 +11,9 @@ from pathlib import Path
 
 from spotkeeper_lab.aftermath import Struck
 from spotkeeper_lab.changes import Changes
+from spotkeeper_lab.local.faults import Call
 from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.local_aws.events import INTERRUPTION_WARNING
-from spotkeeper_lab.local_aws.faults import Call
 from spotkeeper_lab.observe import Observer
 from spotkeeper_lab.recording import Injected
 from spotkeeper_lab.situation import Situation, choose

@@ -23,21 +23,23 @@ from werkzeug.wrappers import Response
 
 from spotkeeper_lab.local import processes
 from spotkeeper_lab.local.calls import CallCounter
+from spotkeeper_lab.local.faults import CallFaults
 from spotkeeper_lab.local.moments import EventLog
+from spotkeeper_lab.local.nodes import MARK
 from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_aws.alarms import Alarms
 from spotkeeper_lab.local_aws.autoscaling_api import AutoScalingApi
 from spotkeeper_lab.local_aws.breakdowns import Breakdowns
 from spotkeeper_lab.local_aws.calls import access_key_id, secret_access_key
 from spotkeeper_lab.local_aws.events import EventBus, EventFaults
-from spotkeeper_lab.local_aws.faults import CallFaults
 from spotkeeper_lab.local_aws.function import Deployed, Function
 from spotkeeper_lab.local_aws.groups import AutoScaling
 from spotkeeper_lab.local_aws.interruptions import Interruptions
 from spotkeeper_lab.local_aws.market import SpotMarket
-from spotkeeper_lab.local_aws.node import MARK, NodeProcesses
+from spotkeeper_lab.local_aws.node import NodeProcesses
 from spotkeeper_lab.local_aws.permissions import Permissions
 from spotkeeper_lab.local_aws.queue import PARTIAL, Mapped, Poller
+from spotkeeper_lab.local_aws.refusals import SERVICES, refuse
 from spotkeeper_lab.local_aws.server import Answers, Layer, Server
 from spotkeeper_lab.local_aws.ssm import RunCommand, SystemsManagerApi
 from spotkeeper_lab.local_aws.timing import Timing
@@ -87,7 +89,7 @@ class LocalAws:
             self.calls = CallCounter()
             self.market = SpotMarket()
             self.faults = EventFaults()
-            self.call_faults = CallFaults(events, timers)
+            self.call_faults = CallFaults(refuse, SERVICES, events, timers)
             self.function: Function | None = None
             answers: dict[str, Answers] = {}
             published = Topics(self._world).published

@@ -5,8 +5,6 @@ Source: Amazon EC2 User Guide, "Use the Instance Metadata Service" and "Instance
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import secrets
 import socket
@@ -17,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from spotkeeper_lab.local.addresses import Listener
 from spotkeeper_lab.local_aws.calls import access_key_id, secret_access_key
 from spotkeeper_lab.local_aws.world import iso
 
@@ -90,18 +89,6 @@ def _credentials(instance: str) -> str:
     return json.dumps(keys)
 
 
-class Addresses:
-    """Gives out loopback addresses, 127.0.0.2 first, none twice."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-
-    def next(self) -> str:
-        """Return an address that nobody has had yet."""
-        number = next(self._numbers)
-        return f"127.0.{number // 254}.{number % 254 + 1}"
-
-
 class MetadataServer:
     """Serves a node's metadata on a free port of its own address until it is closed.
 
@@ -114,14 +101,8 @@ class MetadataServer:
         self.metadata = metadata
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._connections: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-        self._closed = False
-        self._listener = socket.create_server((address, 0))
-        host, port = self._listener.getsockname()
-        self.endpoint = f"http://{host}:{port}"
-        self._accepting = threading.Thread(target=self._accept, name="local-aws-metadata", daemon=True)
-        self._accepting.start()
+        self._listener = Listener(address, self._converse)
+        self.endpoint = self._listener.endpoint
 
     def token(self, seconds: int) -> str:
         """Return a new session token that holds for so long."""
@@ -137,41 +118,10 @@ class MetadataServer:
 
     def close(self) -> None:
         """Close the address and all connections, and wait for the threads that served them."""
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._accepting.join()
         self._listener.close()
-        with self._lock:
-            self._closed = True
-            for connection in self._connections:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, address = self._listener.accept()
-            except OSError:
-                return
-            conversation = (connection, address)
-            thread = threading.Thread(target=self._converse, args=conversation, name="local-aws-metadata", daemon=True)
-            self._threads = [*(known for known in self._threads if known.is_alive()), thread]
-            thread.start()
 
     def _converse(self, connection: socket.socket, address: tuple[str, int]) -> None:
-        with connection:
-            with self._lock:
-                if self._closed:
-                    return
-                self._connections.add(connection)
-            try:
-                # Ends with the connection. An error means that the node is gone, or that this server is.
-                with contextlib.suppress(OSError):
-                    _Conversation(connection, address, self)  # type: ignore[arg-type]  # it needs no socketserver
-            finally:
-                with self._lock:
-                    self._connections.discard(connection)
+        _Conversation(connection, address, self)  # type: ignore[arg-type]  # it needs no socketserver
 
 
 class _Conversation(BaseHTTPRequestHandler):

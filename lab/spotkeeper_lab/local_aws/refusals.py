@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from werkzeug.wrappers import Response
 
-THROTTLED, BROKEN = "throttled", "broken"
+from spotkeeper_lab.local.faults import BROKEN, THROTTLED, Call
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,8 @@ def refused(service: str, kind: str, method: str = "GET") -> Response:
         inside = f"<Error><Type>{blame}</Type>{error}</Error><RequestId>{request}</RequestId>"
         body = f"<ErrorResponse>{inside}</ErrorResponse>"
     return Response("" if method == "HEAD" else body, status=refusal.status, content_type=content)
+
+
+def refuse(call: Call, kind: str) -> Response:
+    """Return how a call is refused; one to a service that is none of :data:`SERVICES`, as S3 does it."""
+    return refused(call.service if call.service in SERVICES else "s3", kind, call.method)

@@ -30,8 +30,8 @@ from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.wrappers import Response
 
 from spotkeeper_lab.local.calls import CallCounter
+from spotkeeper_lab.local.faults import Call, CallFaults
 from spotkeeper_lab.local_aws.calls import signer
-from spotkeeper_lab.local_aws.faults import Call, CallFaults
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -81,7 +81,7 @@ class Layer:
     def __init__(
         self,
         calls: CallCounter,
-        faults: CallFaults,
+        faults: CallFaults[Response],
         refuse: Callable[[str, str, str, str], Response | None],
         lock: AbstractContextManager[Any],
         answers: Mapping[str, Answers],

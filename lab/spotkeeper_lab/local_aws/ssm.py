@@ -16,7 +16,8 @@ from moto.core.responses import ActionResult
 from moto.ssm.exceptions import InvalidDocument, SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from spotkeeper_lab.local_aws.node import Node, NodeProcesses
+from spotkeeper_lab.local.nodes import Node
+from spotkeeper_lab.local_aws.node import NodeProcesses
 from spotkeeper_lab.local_aws.world import World
 
 _SHELL = "aws:runShellScript"
