@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lab_support import START, recovered
-from spotkeeper_lab.checks.changes import CHECKS, TEMPLATE
+from spotkeeper_lab.checks.changes import CHECKS
 from spotkeeper_lab.evidence import Evidence
 from spotkeeper_lab.scenario import Expectations
 from spotkeeper_lab.timeline import SPOT, Departure, Deploy, Life, Notice, Shape, Timeline
 
 at = START.__add__
 OLD, NEW = "1", "2"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 def told(timeline: Timeline) -> list[str]:

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from lab_support import START
-from spotkeeper_lab.checks.destruction import CHECKS, GROUP, ROLE_POLICY, TEMPLATE
+from spotkeeper_lab.checks.destruction import CHECKS
 from spotkeeper_lab.evidence import Evidence
-from spotkeeper_lab.rollouts import OBJECT
+from spotkeeper_lab.rollouts import PARTS
 from spotkeeper_lab.scenario import Expectations
 from spotkeeper_lab.timeline import BACKUP, SPOT, Departure, Deploy, Holding, Life, Shape, Timeline
 
 at = START.__add__
+OBJECT, TEMPLATE, GROUP, ROLE_POLICY = [kind for kind in PARTS if kind.startswith("aws:")]
 LEFT = Departure(at(11), "chosen")
 DESTRUCTION = Deploy("destroy", at(10), at(15), deleted=(OBJECT, GROUP, GROUP, TEMPLATE, ROLE_POLICY))
 DESTROYED = Timeline(
@@ -64,11 +65,11 @@ def test_what_is_bought_meanwhile():
         ((GROUP, GROUP, OBJECT, TEMPLATE, ROLE_POLICY), f"the spec was expected to go first, but {GROUP} did"),
         (
             (OBJECT, ROLE_POLICY, GROUP, GROUP, TEMPLATE),
-            f"{ROLE_POLICY} went before the groups whose nodes need it to save",
+            "the permission went before the groups whose nodes need it to save",
         ),
         (
             (OBJECT, GROUP, TEMPLATE, GROUP, ROLE_POLICY),
-            f"{TEMPLATE} went before the groups whose nodes need it to save",
+            "the template went before the groups whose nodes need it to save",
         ),
     ],
 )

@@ -8,9 +8,10 @@ import pytest
 
 from local_aws_support import cloud
 from responder_support import spec
-from spotkeeper_lab.deployment import CHECKPOINTS, HEAD_KEY
 from spotkeeper_lab.ledger_reader import LedgerReader, heads, parse
 from spotkeeper_lab.local_aws import LocalAws
+from spotkeeper_lab.stages.aws import head_versions
+from spotkeeper_lab.stages.stage import CHECKPOINTS, HEAD_KEY
 from spotkeeper_ledger import Head, NodeReport, Progress, dump, keys
 
 SPEC = spec()
@@ -59,13 +60,13 @@ def test_a_node_is_not_believed_about_another_fleet_or_incarnation(aws: LocalAws
 def test_every_head_there_ever_was_is_seen_in_its_order(s3: Any) -> None:
     s3.create_bucket(Bucket=CHECKPOINTS)
     s3.put_bucket_versioning(Bucket=CHECKPOINTS, VersioningConfiguration={"Status": "Enabled"})
-    assert heads(s3) == []
+    assert heads(head_versions(s3)) == []
     for generation in (1, 1, 2, 1, 3):
         s3.put_object(Bucket=CHECKPOINTS, Key=HEAD_KEY, Body=dump(Head(generation)))
-    assert heads(s3) == [1, 1, 2, 1, 3]
+    assert heads(head_versions(s3)) == [1, 1, 2, 1, 3]
     s3.put_object(Bucket=CHECKPOINTS, Key=HEAD_KEY, Body=b"no head")
     s3.delete_object(Bucket=CHECKPOINTS, Key=HEAD_KEY)
-    assert heads(s3) == [1, 1, 2, 1, 3]
+    assert heads(head_versions(s3)) == [1, 1, 2, 1, 3]
 
 
 def test_what_cannot_be_read_is_nothing() -> None:

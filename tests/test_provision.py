@@ -11,11 +11,14 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 from moto import mock_aws
 
-from spotkeeper_lab import deployment, provision, scenario
+from spotkeeper_lab import deployment, scenario
 from spotkeeper_lab.local import EventLog
 from spotkeeper_lab.local_aws import LocalAws, Timing
-from spotkeeper_lab.provision import Aws, ProvisionError, provisioner, table
-from spotkeeper_lab.provision.values import archive, pascal, plain
+from spotkeeper_lab.provision import Provider, ProvisionError
+from spotkeeper_lab.provision.aws import Aws, provider
+from spotkeeper_lab.provision.aws.spelling import pascal
+from spotkeeper_lab.provision.values import archive, plain
+from spotkeeper_lab.stages.aws import AwsStage
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": {"size": 3.0}}
 
@@ -64,35 +67,35 @@ def test_an_unknown_type_is_an_error(aws):
     with pytest.raises(
         ProvisionError, match="x: resource type was 'aws:kms/key:Key', expected one of aws:autoscaling/group:Group"
     ):
-        table.create(aws, "aws:kms/key:Key", "x", {})
+        provider(aws).create("aws:kms/key:Key", "x", {})
 
 
 def test_an_input_that_would_be_ignored_is_an_error(aws):
     with pytest.raises(
         ProvisionError, match=r"x \(aws:s3/bucket:Bucket\): the local cloud does not know what to do with policy"
     ):
-        table.create(aws, "aws:s3/bucket:Bucket", "x", {"bucket": "some-bucket", "policy": "{}"})
+        provider(aws).create("aws:s3/bucket:Bucket", "x", {"bucket": "some-bucket", "policy": "{}"})
 
 
 def test_an_unknown_invoke_is_an_error(aws):
     with pytest.raises(ProvisionError, match="invoke was 'aws:ec2/getVpc:getVpc'"):
-        table.answer(aws, "aws:ec2/getVpc:getVpc", {})
+        provider(aws).answer("aws:ec2/getVpc:getVpc", {})
 
 
 def test_a_wrong_argument_is_refused_by_botocore(aws):
     with pytest.raises(ParamValidationError, match="BatchSize"):
-        table.create(
-            aws, "aws:lambda/eventSourceMapping:EventSourceMapping", "x", {"functionName": "f", "batchSize": "many"}
+        provider(aws).create(
+            "aws:lambda/eventSourceMapping:EventSourceMapping", "x", {"functionName": "f", "batchSize": "many"}
         )
 
 
 def test_what_does_not_exist_is_refused_by_the_cloud(aws):
     with pytest.raises(ClientError, match="InvalidSubnetID"):
-        table.answer(aws, "aws:ec2/getSubnet:getSubnet", {"id": "subnet-1"})
+        provider(aws).answer("aws:ec2/getSubnet:getSubnet", {"id": "subnet-1"})
 
 
 def test_a_policy_that_refuses_plain_http_is_left_out_and_the_rest_is_not(aws):
-    table.create(aws, "aws:s3/bucket:Bucket", "x", {"bucket": "some-bucket"})
+    provider(aws).create("aws:s3/bucket:Bucket", "x", {"bucket": "some-bucket"})
     tls = {
         "Effect": "Deny",
         "Principal": "*",
@@ -102,7 +105,7 @@ def test_a_policy_that_refuses_plain_http_is_left_out_and_the_rest_is_not(aws):
     }
     allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::some-bucket/*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [tls, allow]})
-    table.create(aws, "aws:s3/bucketPolicy:BucketPolicy", "x", {"bucket": "some-bucket", "policy": document})
+    provider(aws).create("aws:s3/bucketPolicy:BucketPolicy", "x", {"bucket": "some-bucket", "policy": document})
     kept = json.loads(aws.client("s3").get_bucket_policy(Bucket="some-bucket")["Policy"])["Statement"]
     assert kept == [allow]
 
@@ -110,21 +113,24 @@ def test_a_policy_that_refuses_plain_http_is_left_out_and_the_rest_is_not(aws):
 def test_a_rule_that_lets_others_in_is_refused(aws):
     rule = {"protocol": "tcp", "fromPort": 22, "toPort": 22, "cidrBlocks": ["0.0.0.0/0"]}
     with pytest.raises(ProvisionError, match="ingress: was"):
-        table.create(aws, "aws:ec2/securityGroup:SecurityGroup", "x", {"ingress": [rule]})
+        provider(aws).create("aws:ec2/securityGroup:SecurityGroup", "x", {"ingress": [rule]})
 
 
 def test_the_real_stack_arrives_whole_and_uses_everything_that_is_known(tmp_path, monkeypatch):
     used = set()
 
-    def create(aws, kind, name, values):
-        used.add(kind)
-        return table.create(aws, kind, name, values)
+    create = Provider.create
 
-    monkeypatch.setattr(provisioner, "create", create)
+    def noted(self, kind, name, values):
+        used.add(kind)
+        return create(self, kind, name, values)
+
+    monkeypatch.setattr(Provider, "create", noted)
     calm = dataclasses.replace(scenario.load("storm"), fleet={"onDemandBase": 1, "alertEmail": "somebody@example.org"})
     with LocalAws(tmp_path, Timing(boot_seconds=600), events=EventLog()) as local:
-        deployed = deployment.Stack(local, calm, "true").create()
-        assert set(provision.known()) == used
+        stage = AwsStage(local)
+        deployed = deployment.Stack(stage, calm, "true").create()
+        assert set(stage.provider().known()) == used
         assert (deployed.fleet, deployed.shape.spot_target, deployed.shape.base) == (
             "spotkeeper-local-aws-digits",
             5,

@@ -13,12 +13,15 @@ import pytest
 from moto import mock_aws
 
 from spotkeeper_lab import scenario
-from spotkeeper_lab.deployment import CALLER, CHECKPOINTS, Stack
+from spotkeeper_lab.deployment import Stack
 from spotkeeper_lab.local import EventLog
 from spotkeeper_lab.local_aws import LocalAws, Timing
-from spotkeeper_lab.provision import Aws, Provisioner, ProvisionError, Registrar
+from spotkeeper_lab.provision import Provisioner, ProvisionError, Registrar
+from spotkeeper_lab.provision.aws import Aws, provider
 from spotkeeper_lab.provision.state import deletions
 from spotkeeper_lab.pulumi_program import run_program
+from spotkeeper_lab.stages.aws import CALLER, AwsStage
+from spotkeeper_lab.stages.stage import CHECKPOINTS
 
 READS = ("Describe", "Get", "List", "Head")
 
@@ -28,7 +31,7 @@ class Rerun:
 
     def __init__(self, local: LocalAws, **fleet: object) -> None:
         self.local = local
-        self.stack = Stack(local, dataclasses.replace(scenario.load("storm"), nodes=3, fleet=fleet), "true")
+        self.stack = Stack(AwsStage(local), dataclasses.replace(scenario.load("storm"), nodes=3, fleet=fleet), "true")
         self.deployed = self.stack.create()
 
     def changing(self, **changes: object) -> Counter[str]:
@@ -122,7 +125,7 @@ def small(monkeypatch):
     noted: list[tuple[str, str]] = []
     with mock_aws():
         aws = Aws(lambda service: boto3.client(service, "us-east-1"), "123456789012", "us-east-1")
-        provisioner = Provisioner(aws, lambda what, **facts: noted.append((what, facts["name"])))
+        provisioner = Provisioner(provider(aws), lambda what, **facts: noted.append((what, facts["name"])))
 
         def run(program: Callable[[], object]) -> list[tuple[str, str]]:
             noted.clear()

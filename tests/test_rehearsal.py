@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from spotkeeper_lab import scenario
-from spotkeeper_lab.deployment import CHECKPOINTS
 from spotkeeper_lab.live import Lines
 from spotkeeper_lab.rehearsal import Outcome, Rehearsal
 from spotkeeper_lab.situation import Situation
+from spotkeeper_lab.stages.stage import CHECKPOINTS
 
 pytestmark = pytest.mark.rehearsal
 

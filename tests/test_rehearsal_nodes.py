@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from spotkeeper_lab import scenario
-from spotkeeper_lab.deployment import CHECKPOINTS, HEAD_KEY
 from spotkeeper_lab.live import Lines
 from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.rehearsal import Rehearsal
 from spotkeeper_lab.situation import Situation
+from spotkeeper_lab.stages.stage import CHECKPOINTS, HEAD_KEY
 from spotkeeper_ledger import FleetSpec, Head, NodeNotice, dump, keys, load
 from spotkeeper_ledger.documents import INTERRUPTION, notice_id
 

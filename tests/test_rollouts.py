@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from spotkeeper_lab.local.moments import Moment
-from spotkeeper_lab.rollouts import OBJECT, departures, deploys, shape_of, spec_written_at, under_way
+from spotkeeper_lab.rollouts import departures, deploys, shape_of, spec_written_at, under_way
 from spotkeeper_lab.timeline import Departure, Deploy, Shape
 from spotkeeper_ledger.documents import FleetSpec
 
-GROUP = "aws:autoscaling/group:Group"
+GROUP, OBJECT = "aws:autoscaling/group:Group", "aws:s3/bucketObjectv2:BucketObjectv2"
 MOMENTS = [
     Moment(1.0, "resource-changing", None, {"kind": GROUP}),
     Moment(2.0, "deploying", None, {"change": "deploy"}),

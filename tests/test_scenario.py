@@ -163,3 +163,13 @@ def test_a_deploy_keeps_what_it_does_not_change_and_the_last_one_says_how_a_flee
     assert parse(given, "mine.yaml").on_destroy == "force"
     assert parse(given + "  - {do: deploy, config: {onDestroy: checkpoint}}", "mine.yaml").on_destroy == "checkpoint"
     assert parse("description: x\nsteps: [{do: destroy}]", "mine.yaml").on_destroy == "checkpoint"
+
+
+def test_a_scenario_is_refused_where_it_cannot_be_played_and_says_why():
+    rebalance = scenario.load("rebalance")
+    assert rebalance.refusal("aws") == ""
+    assert "recommends no rebalancing" in rebalance.refusal("gcp")
+    assert set(names("aws")) == set(names())
+    assert set(names()) - set(names("gcp")) == {"rebalance"}
+    one_cloud = parse(SMALLEST + "only: {cloud: aws, because: no reason}", "x.yaml")
+    assert (one_cloud.refusal("aws"), one_cloud.refusal("gcp")) == ("", "no reason")

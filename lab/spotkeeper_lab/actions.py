@@ -1,22 +1,20 @@
-"""What the steps of a scenario do to the local cloud."""
+"""What the steps of a scenario do to a local cloud."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spotkeeper_lab.aftermath import Struck
 from spotkeeper_lab.changes import Changes
 from spotkeeper_lab.local.faults import Call
-from spotkeeper_lab.local_aws import LocalAws
-from spotkeeper_lab.local_aws.events import INTERRUPTION_WARNING
 from spotkeeper_lab.observe import Observer
 from spotkeeper_lab.recording import Injected
 from spotkeeper_lab.situation import Situation, choose
+from spotkeeper_lab.stages.stage import Stage
 from spotkeeper_lab.steps import Step
 from spotkeeper_lab.timeline import FROZEN, HOSTILE, KILLED
 from spotkeeper_ledger import MalformedDocument, load
@@ -37,7 +35,7 @@ SHOWN_CHARACTERS = 2000
 
 def remembered_notices(call: Call) -> list[str]:
     """Return the ids of the notices that a call remembers as about to be sent: none unless it writes a ledger."""
-    if call.operation != "PutObject" or not call.path.endswith("/ledger.json"):
+    if not call.path.endswith("/ledger.json") or not call.body:
         return []
     try:
         ledger = load(FleetLedger, call.body)
@@ -50,7 +48,7 @@ class Actions:
     """Does what a step says.
 
     Args:
-        local: The local cloud.
+        stage: The local cloud.
         observer: Is told of every notice that is given.
         notice_seconds: From an interruption warning to the reclaim.
         finish_file: The file whose existence lets the job run to its end.
@@ -58,9 +56,10 @@ class Actions:
     """
 
     def __init__(
-        self, local: LocalAws, observer: Observer, notice_seconds: float, finish_file: Path, changes: Changes
+        self, stage: Stage, observer: Observer, notice_seconds: float, finish_file: Path, changes: Changes
     ) -> None:
-        self._local, self._observer, self._changes = local, observer, changes
+        self._stage, self._observer, self._changes = stage, observer, changes
+        self._local = stage.local
         self._notice_seconds, self._finish_file = notice_seconds, finish_file
 
     def do(self, step: Step, now: Situation) -> None:
@@ -76,7 +75,7 @@ class Actions:
     def _rebalance(self, step: Step, now: Situation) -> None:
         for node in choose(step.target, now):
             self._note(node, REBALANCE, time.time(), None, now)
-            self._local.rebalance(node, warn=step.warn)
+            self._stage.rebalance(node, warn=step.warn)
 
     def _kill(self, step: Step, now: Situation) -> None:
         for node in choose(step.target, now):
@@ -142,8 +141,7 @@ class Actions:
             if step.sort == "malformed":
                 self._local.send_raw(MALFORMED[number % len(MALFORMED)])
             else:
-                detail = {"instance-id": f"i-{uuid.uuid4().hex[:17]}", "instance-action": "terminate"}
-                self._local.send_event(INTERRUPTION_WARNING, "aws.ec2", detail)
+                self._stage.send_foreign()
 
     def _crash(self, _: Step, __: Situation) -> None:
         self._local.call_faults.crash(remembered_notices, self._local.kill_function)

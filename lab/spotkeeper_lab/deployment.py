@@ -1,4 +1,4 @@
-"""Deploys the real stack program in the local cloud, with a scenario's values in its configuration, and again."""
+"""Deploys the real stack program in a local cloud, with a scenario's values in its configuration, and again."""
 
 from __future__ import annotations
 
@@ -11,26 +11,18 @@ from typing import Any
 import yaml
 
 from spotkeeper_lab import collection
-from spotkeeper_lab.local_aws import LocalAws
-from spotkeeper_lab.provision import Aws, Provisioner, ProvisionError, Registrar
+from spotkeeper_lab.provision import Provisioner, ProvisionError, Registrar
 from spotkeeper_lab.provision.state import Resource
 from spotkeeper_lab.pulumi_program import run_program
-from spotkeeper_lab.remains import remains
 from spotkeeper_lab.rollouts import shape_of
 from spotkeeper_lab.scenario import Scenario
+from spotkeeper_lab.stages.stage import Stage
 from spotkeeper_lab.timeline import Shape
 from spotkeeper_ledger import keys, load
 from spotkeeper_ledger.documents import FleetSpec
 
-PROJECT, STACK = "spotkeeper", "local-aws"
+PROJECT = "spotkeeper"
 STACKS = Path(__file__).parents[2] / "stacks"
-CHECKPOINTS = "spotkeeper-rehearsal-checkpoints"
-"""Bucket for the job's checkpoints: a user's own, which the stack does not make."""
-HEAD_KEY = "job/head.json"
-CHECKPOINT_URI = f"s3://{CHECKPOINTS}/job"
-CALLER = "pulumi"
-FLEET = "spotkeeper:index:AwsTrainingFleet"
-"""Type of the component that a destruction is of."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +54,19 @@ class Stack:
     """The stack in a local cloud: the program may be run again, with other values, and what it made be destroyed.
 
     Args:
-        local: the local cloud.
+        stage: the local cloud.
         scenario: gives the size, the fleet's inputs and the durations.
         command: what the nodes run.
     """
 
-    def __init__(self, local: LocalAws, scenario: Scenario, command: str) -> None:
-        aws = Aws(client=lambda service: local.client(service, CALLER), account=local.account, region=local.region)
-        self._local = local
-        self._provisioner = Provisioner(aws, local.events.add)
+    def __init__(self, stage: Stage, scenario: Scenario, command: str) -> None:
+        self._stage = stage
+        self._provisioner = Provisioner(stage.provider(), stage.local.events.add)
         self._made: Deployed | None = None
         self._values: dict[str, Any] = {
             "nodes": scenario.nodes,
-            "subnetIds": local.subnet_ids,
-            "imageId": local.image_id,
             "command": command,
-            "checkpointUri": CHECKPOINT_URI,
+            "checkpointUri": stage.checkpoint_uri,
             "timings": scenario.durations.fleet,
             **scenario.fleet,
         }
@@ -88,14 +77,11 @@ class Stack:
         return self._provisioner.stack
 
     def create(self) -> Deployed:
-        """Make the bucket for checkpoints, run the program for the first time (:meth:`up`), and return what it made."""
-        self._local.client("s3").create_bucket(Bucket=CHECKPOINTS)
-        # Every version is kept, so that the proof sees all that the head ever was.
-        self._local.client("s3").put_bucket_versioning(
-            Bucket=CHECKPOINTS, VersioningConfiguration={"Status": "Enabled"}
-        )
-        self.up({})
-        self._made = _deployed(self._local)
+        """Make what a user has already, run the program for the first time (:meth:`up`), and return what it made."""
+        self.up(self._stage.prepare())
+        fleet, bucket = self._stage.find()
+        spec = self._stage.local.objects(bucket, keys.spec(fleet))[keys.spec(fleet)]
+        self._made = Deployed(fleet, bucket, shape_of(load(FleetSpec, spec)))
         return self._made
 
     def up(self, changes: Mapping[str, Any]) -> None:
@@ -116,8 +102,8 @@ class Stack:
                 STACKS / "__main__.py",
                 Registrar(self._provisioner),
                 project=PROJECT,
-                stack=STACK,
-                config_values=config(STACKS / f"Pulumi.{STACK}.yaml", self._values),
+                stack=self._stage.stack,
+                config_values=config(STACKS / f"Pulumi.{self._stage.stack}.yaml", self._values),
             )
         self._provisioner.end()
 
@@ -125,22 +111,13 @@ class Stack:
         """Delete the fleet and leave the responder, as ``pulumi destroy`` does that is given the fleet as its target.
 
         Returns when everything is gone, and so may take as long as nodes take to save; what it returns is what of the
-        fleet is there all the same (:func:`spotkeeper_lab.remains.remains`).
+        fleet is there all the same (:meth:`~spotkeeper_lab.stages.stage.Stage.remains`).
 
         Raises:
             ProvisionError: There is no fleet yet, or no more.
-            botocore.exceptions.ClientError: The cloud refused it.
+            Exception: The cloud refused it.
         """
         if self._made is None:
             raise ProvisionError("the fleet: was not created, expected to be before it is destroyed")
-        self._provisioner.destroy(FLEET)
-        return remains(self._local.client, self._made.fleet, self._made.bucket)
-
-
-def _deployed(local: LocalAws) -> Deployed:
-    """Find the fleet as anybody would who has not deployed it: by the tags of its groups and its spec in the ledger."""
-    groups = local.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-    tags = {tag["Key"]: tag["Value"] for tag in groups[0]["Tags"]}
-    fleet, bucket = tags["spotkeeper:fleet"], tags["spotkeeper:responder"]
-    stored = local.client("s3").get_object(Bucket=bucket, Key=keys.spec(fleet))
-    return Deployed(fleet, bucket, shape_of(load(FleetSpec, stored["Body"].read())))
+        self._provisioner.destroy(self._stage.fleet_type)
+        return self._stage.remains(self._made.fleet, self._made.bucket)

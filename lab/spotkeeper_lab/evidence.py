@@ -34,6 +34,10 @@ class Evidence:
     the samples of all steps in their order."""
     uninterrupted: Mapping[str, Any] = field(default_factory=dict)
     """The same of the run that nobody interrupted, which had one rank."""
+    commands: bool = True
+    """Whether the responder can tell a node something past the ledger."""
+    hooks: bool = True
+    """Whether a node that is let go waits until it has said that it is ready."""
     on_destroy: str = "checkpoint"
     """What the fleet is asked to do when it is destroyed."""
     resumed_step: int | None = None

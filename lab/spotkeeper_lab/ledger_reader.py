@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
-from spotkeeper_lab.deployment import CHECKPOINTS, HEAD_KEY
-from spotkeeper_lab.local_aws import LocalAws
+from spotkeeper_lab.stages.stage import LocalCloud
 from spotkeeper_ledger import Generation, MalformedDocument, NodeNotice, NodeReport, Progress, keys, load
 from spotkeeper_ledger.documents import FleetSpec, Head
 
@@ -24,7 +23,7 @@ class LedgerReader:
         fleet: The fleet's id.
     """
 
-    def __init__(self, local: LocalAws, bucket: str, fleet: str) -> None:
+    def __init__(self, local: LocalCloud, bucket: str, fleet: str) -> None:
         self._local, self._bucket, self._fleet = local, bucket, fleet
         self._incarnation = ""
 
@@ -50,12 +49,6 @@ def parse(kind: type[Document], body: bytes | None) -> Document | None:
     return None
 
 
-def heads(s3: Any) -> list[int]:
-    """Return the generation of every head that the checkpoints ever had, oldest first."""
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=CHECKPOINTS, Prefix=HEAD_KEY)
-    versions = [version["VersionId"] for page in pages for version in page.get("Versions", [])]
-    bodies = [
-        s3.get_object(Bucket=CHECKPOINTS, Key=HEAD_KEY, VersionId=version)["Body"].read()
-        for version in reversed(versions)
-    ]
+def heads(bodies: Iterable[bytes]) -> list[int]:
+    """Return the generation of every head that can be read."""
     return [head.generation for head in (parse(Head, body) for body in bodies) if head is not None]

@@ -10,11 +10,12 @@ from typing import Any
 
 from spotkeeper_lab import disturbances, forger, node_files, rollouts, trainer_log
 from spotkeeper_lab.aftermath import Struck
+from spotkeeper_lab.deployment import Deployed
 from spotkeeper_lab.ledger_reader import LedgerReader, heads, parse
 from spotkeeper_lab.local import Moment
-from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.recording import TAKEN_MOMENTS, Injected, Record, Taken
 from spotkeeper_lab.situation import NodeState, Situation
+from spotkeeper_lab.stages.stage import Stage
 from spotkeeper_lab.timeline import BACKUP, FROZEN, HOSTILE, SPOT, Shape, last
 from spotkeeper_ledger import keys
 from spotkeeper_ledger.documents import (
@@ -38,19 +39,17 @@ class Observer:
     """Looks at one fleet again and again, and remembers.
 
     Args:
-        local: The local cloud.
-        bucket: The ledger's bucket.
-        fleet: The fleet's id.
-        shape: What the fleet was asked to be.
+        stage: The local cloud.
+        deployed: The fleet, its ledger, and what it was asked to be.
         epochs: How many epochs its training has; ``None`` for a job that counts no steps.
     """
 
-    def __init__(self, local: LocalAws, bucket: str, fleet: str, shape: Shape, epochs: int | None) -> None:
-        self._local, self.bucket, self._fleet = local, bucket, fleet
-        self._s3 = local.client("s3")
-        self._reader = LedgerReader(local, bucket, fleet)
-        self._shapes, self._epochs = [(0.0, shape)], epochs
-        self.started_at = min((moment.at for moment in local.events.moments()), default=time.time())
+    def __init__(self, stage: Stage, deployed: Deployed, epochs: int | None) -> None:
+        self._stage, self._local = stage, stage.local
+        self.bucket, self._fleet = deployed.bucket, deployed.fleet
+        self._reader = LedgerReader(self._local, self.bucket, self._fleet)
+        self._shapes, self._epochs = [(0.0, deployed.shape)], epochs
+        self.started_at = min((moment.at for moment in self._local.events.moments()), default=time.time())
         self.full_speed_at: float | None = None
         self.finished_at: float | None = None
         self._goodput: Goodput | None = None
@@ -156,7 +155,7 @@ class Observer:
             taken=tuple(self._taken),
             steps=tuple(self._steps),
             saved=tuple(self._saved),
-            heads=heads(self._s3),
+            heads=heads(self._stage.heads()),
             total=self._total,
             resume_steps=trainer_log.resume_steps(logs.values()),
             last_steps=node_files.last_steps(run_dirs.values(), logs.values()),

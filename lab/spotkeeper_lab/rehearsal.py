@@ -16,11 +16,12 @@ from spotkeeper_lab.changes import Changes
 from spotkeeper_lab.evidence import Evidence
 from spotkeeper_lab.live import View
 from spotkeeper_lab.local import EventLog
-from spotkeeper_lab.local_aws import LocalAws, Timing
 from spotkeeper_lab.observe import Observer
 from spotkeeper_lab.recording import build
 from spotkeeper_lab.scenario import Scenario
 from spotkeeper_lab.situation import CONDITIONS, Situation
+from spotkeeper_lab.stages import open_stage
+from spotkeeper_lab.stages.stage import LocalCloud, Stage
 from spotkeeper_lab.steps import Step
 from spotkeeper_lab.timeline import Timeline
 
@@ -52,6 +53,7 @@ class Rehearsal:
         scenario: What happens.
         work_dir: An empty folder for everything that is written.
         view: Who watches.
+        cloud: One of :data:`spotkeeper_lab.stages.CLOUDS`.
         trainer: One of :data:`spotkeeper_lab.jobs.TRAINERS`.
         responder: Whether the responder runs; a rehearsal without it has to fail.
         meddle: Called with the local cloud at every look, for rehearsals of what must not go unnoticed.
@@ -63,11 +65,12 @@ class Rehearsal:
         work_dir: Path,
         view: View,
         *,
+        cloud: str = "aws",
         trainer: str = "digits",
         responder: bool = True,
-        meddle: Callable[[Situation, LocalAws], None] | None = None,
+        meddle: Callable[[Situation, Any], None] | None = None,
     ) -> None:
-        self._scenario, self._work_dir, self._view = scenario, work_dir, view
+        self._scenario, self._work_dir, self._view, self._cloud = scenario, work_dir, view, cloud
         self._responder, self._meddle = responder, meddle
         step_seconds, elastic = scenario.durations.step_seconds, scenario.elastic
         self._job = jobs.job(trainer, scenario.trainer, step_seconds, work_dir, elastic=elastic)
@@ -80,17 +83,16 @@ class Rehearsal:
                 closing.enter_context(_uninterrupted(self._scenario, self._work_dir)) if self._job.trains else None
             )
             events = EventLog()
-            timing = Timing(notice_seconds=self._scenario.durations.notice_seconds, **self._scenario.durations.cloud)
-            local = LocalAws(self._work_dir / "aws", timing, events=events)
-            closing.callback(local.close)  # what failed in it is told in the report
-            local.market.set_capacity(self._scenario.market.capacity, self._scenario.market.why)
-            stack = deployment.Stack(local, self._scenario, self._job.command)
-            observer = self._deploy(local, stack)
+            stage = open_stage(self._cloud, self._work_dir / self._cloud, self._scenario.durations, events)
+            closing.callback(stage.local.close)  # what failed in it is told in the report
+            stage.local.market.set_capacity(self._scenario.market.capacity, self._scenario.market.why)
+            stack = deployment.Stack(stage, self._scenario, self._job.command)
+            observer = self._deploy(stage, stack)
             changes = Changes(stack, events)
             closing.callback(changes.close)
-            self._play(local, observer, changes)
-            timeline, calls = build(observer.record()), local.calls.snapshot()
-            gone_on = self._go_on(local, timeline) if self._job.trains and timeline.destroyed else None
+            self._play(stage, observer, changes)
+            timeline, calls = build(observer.record()), stage.local.calls.snapshot()
+            gone_on = self._go_on(stage, timeline) if self._job.trains and timeline.destroyed else None
             if compared:
                 with contextlib.suppress(subprocess.TimeoutExpired):  # then there is no digest, which is told
                     compared.wait(UNINTERRUPTED_SECONDS)
@@ -106,37 +108,39 @@ class Rehearsal:
             final=final,
             uninterrupted=uninterrupted,
             steps_unsaved=jobs.steps_unsaved(self._scenario.trainer, self._scenario.durations.step_seconds),
+            commands=stage.commands,
+            hooks=stage.hooks,
             on_destroy=self._scenario.on_destroy,
             resumed_step=gone_on.resume_step if gone_on else None,
             unnoticed_seconds=self._scenario.durations.unnoticed_seconds,
             missed=[*self._missed, *_failures(events)],
         )
-        return Outcome(report.build(self._scenario, evidence, calls), timeline)
+        return Outcome(report.build(self._scenario, evidence, calls, cloud=self._cloud), timeline)
 
-    def _deploy(self, local: LocalAws, stack: deployment.Stack) -> Observer:
-        self._view.say("Creating the stack: the real program, on a local AWS.")
+    def _deploy(self, stage: Stage, stack: deployment.Stack) -> Observer:
+        self._view.say(f"Creating the stack: the real program, on a local {stage.title}.")
         deployed = stack.create()
         if self._responder:
-            local.deploy_function()
+            stage.local.deploy_function()
         epochs = self._scenario.trainer.epochs if self._job.trains else None
-        return Observer(local, deployed.bucket, deployed.fleet, deployed.shape, epochs)
+        return Observer(stage, deployed, epochs)
 
-    def _go_on(self, local: LocalAws, timeline: Timeline) -> jobs.GoneOn:
+    def _go_on(self, stage: Stage, timeline: Timeline) -> jobs.GoneOn:
         """Let the training of a destroyed fleet come to its end after all, from what the fleet has left."""
         generation = max((each.generation for each in timeline.holdings), default=0) + 1
-        where = local.environment("lab")
-        settings, uri, elastic = self._scenario.trainer, deployment.CHECKPOINT_URI, self._scenario.elastic
+        where = stage.local.environment("lab")
+        settings, uri, elastic = self._scenario.trainer, stage.checkpoint_uri, self._scenario.elastic
         return jobs.go_on(settings, uri, generation, self._work_dir, where, elastic=elastic)
 
-    def _play(self, local: LocalAws, observer: Observer, changes: Changes) -> None:
-        actions = Actions(local, observer, self._scenario.durations.notice_seconds, self._job.finish_file, changes)
+    def _play(self, stage: Stage, observer: Observer, changes: Changes) -> None:
+        actions = Actions(stage, observer, self._scenario.durations.notice_seconds, self._job.finish_file, changes)
         for number, step in enumerate(self._scenario.steps, 1):
-            now = self._wait(local, observer, step, number)
+            now = self._wait(stage.local, observer, step, number)
             if now is None:
                 return
             actions.do(step, now)
 
-    def _wait(self, local: LocalAws, observer: Observer, step: Step, number: int) -> Situation | None:
+    def _wait(self, local: LocalCloud, observer: Observer, step: Step, number: int) -> Situation | None:
         """Look until the step's condition holds and its delay is over; return what is then, or ``None``."""
         explanation, holds = CONDITIONS[step.when]
         patience = self._scenario.durations.patience_seconds if step.within is None else step.within
@@ -153,7 +157,7 @@ class Rehearsal:
                 return None
             time.sleep(LOOK_SECONDS)
 
-    def _look(self, local: LocalAws, observer: Observer, step: Step) -> Situation:
+    def _look(self, local: LocalCloud, observer: Observer, step: Step) -> Situation:
         now = observer.look()
         self._view.show(now, local.events.moments(), f"{step.do} when {step.when}")
         if self._meddle:

@@ -72,7 +72,7 @@ def build(
             "spot_node_s": _node_seconds(timeline, SPOT),
             "on_demand_node_s": _node_seconds(timeline, BACKUP),
         },
-        "aws_calls": _calls(timeline, calls),
+        f"{cloud}_calls": _calls(timeline, calls),
     }
 
 

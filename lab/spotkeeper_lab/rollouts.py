@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spotkeeper_lab.timeline import Departure, Deploy, Shape
@@ -15,7 +15,15 @@ BEGAN, ENDED, FAILED = "deploying", "deployed", "deploy-failed"
 """Moments of a change; each begins with the first and ends with one of the others."""
 CHANGING, DELETING = "resource-changing", "resource-deleting"
 """Moments just before what they are named after."""
-OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
+SPEC, TEMPLATE, GROUP, PERMISSION = "spec", "template", "group", "permission"
+PARTS: Mapping[str, str] = {
+    "aws:s3/bucketObjectv2:BucketObjectv2": SPEC,
+    "aws:ec2/launchTemplate:LaunchTemplate": TEMPLATE,
+    "aws:autoscaling/group:Group": GROUP,
+    "aws:iam/rolePolicy:RolePolicy": PERMISSION,
+}
+"""Type of a resource to the part of a fleet that it is; of other types nothing is asked. An object that changes, or
+goes with its fleet, is the spec and nothing else."""
 
 
 def shape_of(spec: FleetSpec) -> Shape:
@@ -38,7 +46,7 @@ def under_way(moments: Sequence[Moment]) -> bool:
 
 def spec_written_at(moments: Sequence[Moment]) -> float | None:
     """Return when the spec was last written again: an object of the ledger is nothing else."""
-    written = [m.at for m in moments if m.what == CHANGING and m.detail["kind"] == OBJECT]
+    written = [m.at for m in moments if m.what == CHANGING and PARTS.get(m.detail["kind"]) == SPEC]
     return written[-1] if written else None
 
 

@@ -9,6 +9,7 @@ A scenario is a YAML file; the ones that come with Spotkeeper lie in ``scenarios
     trainer: {epochs: 20}               # settings of the digits trainer
     durations: {notice_seconds: 8}       # any of `spotkeeper_lab.durations.SHORT`
     market: {capacity: 3, why: quota}    # what there is of spot when the fleet is made, default any number
+    only: {cloud: gcp, because: "..."}   # where it can be played alone, and why; default everywhere
     steps:
       - when: training-mid-epoch         # default: now
         within: 60                       # seconds that it may take at most, by default plenty
@@ -32,7 +33,8 @@ import yaml
 
 from spotkeeper_lab.durations import SHORT, Durations
 from spotkeeper_lab.reading import Reader, ScenarioError
-from spotkeeper_lab.steps import REFUSALS, Step, read_fleet, read_step
+from spotkeeper_lab.stages import CLOUDS
+from spotkeeper_lab.steps import NOT_ON, REFUSALS, Step, read_fleet, read_step
 
 DEFAULT = "one-interruption"
 """The scenario that is played where none is named."""
@@ -76,6 +78,15 @@ class Market:
 
 
 @dataclass(frozen=True)
+class Only:
+    """The one cloud that a scenario can be played on."""
+
+    cloud: str = ""
+    """One of :data:`~spotkeeper_lab.stages.CLOUDS`; empty for any."""
+    because: str = ""
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A whole scenario, checked."""
 
@@ -88,6 +99,14 @@ class Scenario:
     durations: Durations = SHORT
     market: Market = field(default_factory=Market)
     expect: Expectations = field(default_factory=Expectations)
+    only: Only = field(default_factory=Only)
+
+    def refusal(self, cloud: str) -> str:
+        """Return why it cannot be played on a cloud, empty where it can."""
+        if self.only.cloud not in ("", cloud):
+            return self.only.because
+        reasons = (NOT_ON.get(step.do, {}).get(cloud, "") for step in self.steps)
+        return next(filter(None, reasons), "")
 
     @property
     def elastic(self) -> bool:
@@ -114,6 +133,12 @@ def _market(reader: Reader) -> Market:
     market = Market(reader.take("capacity", int, None, least=0), reader.choice("why", REFUSALS, "capacity"))
     reader.finish("capacity, why")
     return market
+
+
+def _only(reader: Reader) -> Only:
+    only = Only(reader.choice("cloud", dict.fromkeys(("", *CLOUDS)), ""), reader.take("because", str, ""))
+    reader.finish("cloud, because")
+    return only
 
 
 def _settings(reader: Reader, kind: type) -> Any:
@@ -154,17 +179,23 @@ def parse(content: str, source: str) -> Scenario:
         market=_market(top.part("market")),
         steps=tuple(read_step(Reader(source, f"steps[{n}]", step)) for n, step in enumerate(steps)),
         expect=_settings(top.part("expect"), Expectations),
+        only=_only(top.part("only")),
     )
-    top.finish("name, description, nodes, fleet, trainer, durations, market, steps, expect")
+    top.finish("name, description, nodes, fleet, trainer, durations, market, steps, expect, only")
     if not scenario.steps:
         top.refuse("steps", [], "at least one step")
     return scenario
 
 
-def names() -> list[str]:
-    """Return the names of the scenarios that come with Spotkeeper, the default first."""
+def names(cloud: str = "") -> list[str]:
+    """Return the names of the scenarios that come with Spotkeeper, the default first.
+
+    Args:
+        cloud: leave out those that cannot be played there; by default none is.
+    """
     found = [path.name.removesuffix(".yaml") for path in _folder().iterdir() if path.name.endswith(".yaml")]
-    return sorted(found, key=lambda name: (name != DEFAULT, name))
+    ordered = sorted(found, key=lambda name: (name != DEFAULT, name))
+    return [name for name in ordered if not (cloud and load(name).refusal(cloud))]
 
 
 def text(name: str) -> str:

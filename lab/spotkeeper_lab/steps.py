@@ -53,6 +53,10 @@ REFUSALS: Mapping[str, str] = {
     "configuration": "what is asked for cannot be launched",
 }
 """Reasons for which spot launches can be refused."""
+NOT_ON: Mapping[str, Mapping[str, str]] = {
+    "rebalance": {"gcp": "Google Cloud recommends no rebalancing: the first that it says is that a node is taken back"}
+}
+"""What cannot be done, on which cloud, and why."""
 _TARGET = frozenset({"target"})
 _TARGETED = _TARGET | {"warn"}
 ACTIONS: Mapping[str, tuple[str, frozenset[str]]] = {

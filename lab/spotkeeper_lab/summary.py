@@ -74,7 +74,7 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
     training = report["training"]
     if training:
         parts.append(Text(_training(training)))
-    capacity, calls = report["capacity"], report["aws_calls"]
+    capacity, calls = report["capacity"], report[f"{report['cloud']}_calls"]
     if training and training.get("goodput"):
         parts.append(Text(_goodput(training["goodput"])))
     parts.append(

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from spotkeeper_lab.evidence import Evidence
+from spotkeeper_lab.rollouts import PARTS, TEMPLATE
 from spotkeeper_lab.timeline import BACKUP, DEPLOY, DESTROY, SPOT, Deploy, Life, Notice, Shape, Timeline, alive, first
 from spotkeeper_ledger.documents import DRAIN, SCALE_IN
 
 NAMED, REBALANCED = "named", "rebalanced"
 """What a group may end a node for while its fleet lives."""
-TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 def _nobody_is_chosen(evidence: Evidence) -> Iterator[str]:
@@ -117,7 +117,9 @@ def _next_deploy(timeline: Timeline, deploy: Deploy) -> float:
 
 
 def _new_templates(timeline: Timeline) -> list[Deploy]:
-    return [deploy for deploy in timeline.deploys if deploy.change == DEPLOY and TEMPLATE in deploy.changed]
+    return [
+        deploy for deploy in timeline.deploys if deploy.change == DEPLOY and TEMPLATE in map(PARTS.get, deploy.changed)
+    ]
 
 
 def _drains(timeline: Timeline, since: float, until: float) -> list[Notice]:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from spotkeeper_lab.evidence import Evidence
-from spotkeeper_lab.rollouts import OBJECT
+from spotkeeper_lab.rollouts import GROUP, PARTS, PERMISSION, SPEC, TEMPLATE
 from spotkeeper_lab.timeline import BACKUP, DESTROY, SPOT, Deploy, Life, Timeline
-
-GROUP, ROLE_POLICY = "aws:autoscaling/group:Group", "aws:iam/rolePolicy:RolePolicy"
-TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 def _nothing_is_left(evidence: Evidence) -> Iterator[str]:
@@ -35,18 +32,19 @@ def _nothing_is_bought(evidence: Evidence) -> Iterator[str]:
 
 def _spec_goes_first_and_what_saving_needs_last(evidence: Evidence) -> Iterator[str]:
     for destruction in _destructions(evidence.timeline):
-        order = {kind: number for number, kind in reversed([*enumerate(destruction.deleted)])}
-        if order.get(OBJECT) != 0:
+        parts = [*enumerate(map(PARTS.get, destruction.deleted))]
+        order = {part: number for number, part in reversed(parts)}
+        if order.get(SPEC) != 0:
             yield f"the spec was expected to go first, but {destruction.deleted[0]} did"
-        for kind in (TEMPLATE, ROLE_POLICY):
-            last = max((number for number, each in enumerate(destruction.deleted) if each == GROUP), default=-1)
-            if order.get(kind, -1) < last:
-                yield f"{kind} went before the groups whose nodes need it to save"
+        last = max((number for number, part in parts if part == GROUP), default=-1)
+        for part in (TEMPLATE, PERMISSION):
+            if order.get(part, -1) < last:
+                yield f"the {part} went before the groups whose nodes need it to save"
 
 
 def _every_node_saved(evidence: Evidence) -> Iterator[str]:
     """With ``checkpoint`` all nodes leave through their hooks, once they have confirmed; with ``force`` none does."""
-    for destruction in _destructions(evidence.timeline):
+    for destruction in _destructions(evidence.timeline) if evidence.hooks else ():
         for life in _present(evidence.timeline, destruction):
             completed = life.hook == "CONTINUE"
             if evidence.on_destroy == "checkpoint" and not completed:

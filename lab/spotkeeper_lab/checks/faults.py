@@ -74,8 +74,11 @@ def _dark_was_met(evidence: Evidence) -> Iterator[str]:
         if not within:
             yield "nothing was proved: no notice came and was over while the ledger was away"
         for notice in within:
-            if notice.first_command_at is None or notice.first_command_at > (notice.deadline or 0):
-                yield f"no command told {notice.node} of its {notice.kind} while the ledger was away"
+            told_at, who = notice.first_command_at, "no command told"
+            if not evidence.commands:
+                told_at, who = notice.heard_at, "its own metadata did not tell"
+            if told_at is None or told_at > (notice.deadline or 0):
+                yield f"{who} {notice.node} of its {notice.kind} while the ledger was away"
 
 
 def _dark_changed_nothing(evidence: Evidence) -> Iterator[str]:

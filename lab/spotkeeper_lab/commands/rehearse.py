@@ -21,11 +21,12 @@ from spotkeeper_lab.durations import REAL
 from spotkeeper_lab.jobs import TRAINERS
 from spotkeeper_lab.reading import ScenarioError
 from spotkeeper_lab.situation import CONDITIONS, TARGETS
+from spotkeeper_lab.stages import CLOUDS
 from spotkeeper_lab.steps import ACTIONS
 from spotkeeper_lab.summary import headline, summary
 
 DESCRIPTION = """\
-Runs the real Pulumi program of stacks/ against a local AWS, starts a real agent and a real training for every node,
+Runs the real Pulumi program of stacks/ against a local cloud, starts a real agent and a real training for every node,
 interrupts them as a scenario says, and proves from what happened that every promise was kept.
 """
 
@@ -34,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``rehearse``."""
     parser.epilog = _epilog()
     add = parser.add_argument
-    add("cloud", nargs="?", choices=["aws"], help="the cloud to rehearse on")
-    add("--list", action="store_true", help="list the scenarios and leave")
+    add("cloud", nargs="?", choices=CLOUDS, help="the cloud to rehearse on")
+    add("--list", action="store_true", help="list the scenarios, of a cloud if it is named, and leave")
     add(
         "--scenario",
         default=scenarios.DEFAULT,
@@ -57,13 +58,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Rehearse, or list what can be rehearsed."""
     if options.list:
-        return _list()
+        return _list(options.cloud)
     if options.cloud is None:
-        raise Refused("name a cloud (aws), or use --list")
+        raise Refused(f"name a cloud ({' or '.join(CLOUDS)}), or use --list")
     try:
         scenario = scenario_of(options)
     except ScenarioError as error:
         raise Refused(str(error)) from None
+    if why := scenario.refusal(options.cloud):
+        raise Refused(f"scenario: was {scenario.name!r}, which cannot be played on {options.cloud}. {why}")
     try:
         return _rehearse(scenario, options)
     except InputError as error:
@@ -99,11 +102,15 @@ def _count(text: str) -> int:
     return value
 
 
-def _list() -> int:
+def _list(cloud: str | None) -> int:
+    """Print the scenarios, and under each that is not for every cloud which one it is not for, and why."""
     console = Console(highlight=False)
     for name in scenarios.names():
         scenario = scenarios.load(name)
         console.print(f"[bold]{name:18}[/bold] {scenario.description} [dim]({scenario.nodes} nodes)[/dim]")
+        for each in CLOUDS if cloud is None else (cloud,):
+            if why := scenario.refusal(each):
+                console.print(f"{'':18} [dim]not on {each}: {why}[/dim]")
     return OK
 
 
@@ -130,7 +137,7 @@ def _rehearse(scenario: scenarios.Scenario, options: argparse.Namespace) -> int:
     work_dir = Path(tempfile.mkdtemp(prefix="spotkeeper-rehearsal-"))
     try:
         with LiveTable(console, scenario.name) if console.is_terminal else Lines(console) as view:
-            outcome = Rehearsal(scenario, work_dir, view, trainer=options.trainer).run()
+            outcome = Rehearsal(scenario, work_dir, view, cloud=options.cloud, trainer=options.trainer).run()
     finally:
         if options.keep:
             console.print(f"All files of the rehearsal are in {work_dir}")

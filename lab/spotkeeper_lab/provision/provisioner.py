@@ -11,14 +11,11 @@ from typing import Any
 import pulumi
 from pulumi.runtime.mocks import MockMonitor
 
-from spotkeeper_lab.provision import compute, functions, identity, messaging, operations, scaling, storage
 from spotkeeper_lab.provision.state import Options, Resource, below, carried, changed, deletions
-from spotkeeper_lab.provision.table import Aws, Change, ProvisionError, answer, create, delete, update
+from spotkeeper_lab.provision.table import Change, Provider, ProvisionError
 from spotkeeper_lab.provision.values import plain
 from spotkeeper_lab.rollouts import CHANGING, DELETING
 
-_TABLE = (compute, functions, identity, messaging, operations, scaling, storage)
-"""Importing a module enters its resources in the table."""
 Note = Callable[..., object]
 """Is told what is about to happen: a name of :mod:`spotkeeper_lab.rollouts`, then facts by name."""
 
@@ -28,15 +25,15 @@ def _untold(_what: str, **_facts: object) -> None:
 
 
 class Provisioner(pulumi.runtime.Mocks):
-    """Creates, changes and deletes resources in ``aws``. Pulumi calls it from several threads.
+    """Creates, changes and deletes resources. Pulumi calls it from several threads.
 
     Args:
-        aws: where resources are.
+        provider: of the cloud that they are in.
         note: is told of changes and deletions.
     """
 
-    def __init__(self, aws: Aws, note: Note = _untold) -> None:
-        self._aws, self._note = aws, note
+    def __init__(self, provider: Provider, note: Note = _untold) -> None:
+        self._provider, self._note = provider, note
         self._lock = threading.Lock()
         self._stack: dict[str, Resource] = {}
         self._options: dict[tuple[str, str], Options] = {}
@@ -72,7 +69,7 @@ class Provisioner(pulumi.runtime.Mocks):
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         """Answer one invoke; one that cannot be answered raises."""
-        return answer(self._aws, args.token, plain(args.args)), []
+        return self._provider.answer(args.token, plain(args.args)), []
 
     def begin(self) -> None:
         """A run of the program begins."""
@@ -104,7 +101,7 @@ class Provisioner(pulumi.runtime.Mocks):
             return wanted
         if not wanted.exists:
             return replace(wanted, id=f"{wanted.name}-provider")
-        identity, outputs = create(self._aws, wanted.kind, wanted.name, wanted.inputs)
+        identity, outputs = self._provider.create(wanted.kind, wanted.name, wanted.inputs)
         return replace(wanted, id=identity, outputs=outputs)
 
     def _updated(self, before: Resource, wanted: Resource) -> Resource:
@@ -113,7 +110,7 @@ class Provisioner(pulumi.runtime.Mocks):
         if not (wanted.exists and names):
             return wanted
         self._note(CHANGING, kind=wanted.kind, name=wanted.name, inputs=sorted(names))
-        new = update(self._aws, Change(before, wanted.inputs, names))
+        new = self._provider.update(Change(before, wanted.inputs, names))
         return replace(wanted, outputs={**before.outputs, **new})
 
     def _delete(self, condemned: Collection[str]) -> None:
@@ -125,7 +122,7 @@ class Provisioner(pulumi.runtime.Mocks):
         options = resource.options
         if resource.exists and not options.retain_on_delete and options.deleted_with not in condemned:
             self._note(DELETING, kind=resource.kind, name=resource.name)
-            delete(self._aws, resource)
+            self._provider.delete(resource)
         with self._lock:
             del self._stack[options.urn]
 

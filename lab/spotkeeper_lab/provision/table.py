@@ -1,29 +1,22 @@
-"""The table: which handler creates, changes and deletes which type of resource, and answers which invoke."""
+"""The table of a cloud: which handler creates, changes and deletes which type of resource, and answers which invoke."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from spotkeeper_lab.provision.state import Resource
 
+Cloud = TypeVar("Cloud")
+"""What handlers reach their cloud through."""
 Created = tuple[str, dict[str, Any]]
 """The id of a new resource, and its outputs besides its inputs."""
 
 
 class ProvisionError(Exception):
     """The program declares something that the local cloud is not told how to create."""
-
-
-@dataclass(frozen=True)
-class Aws:
-    """Where resources are created. ``client`` returns a boto3 client of one service."""
-
-    client: Callable[[str], Any]
-    account: str
-    region: str
 
 
 class Inputs:
@@ -59,116 +52,127 @@ class Change:
     """Which of them have changed."""
 
 
-Creator = Callable[[Aws, str, Inputs], Created]
-Updater = Callable[[Aws, Change], dict[str, Any]]
+Creator = Callable[[Cloud, str, Inputs], Created]
+Updater = Callable[[Cloud, Change], dict[str, Any]]
 """Returns what of the outputs besides the inputs is new."""
-Deleter = Callable[[Aws, Resource], None]
-Answerer = Callable[[Aws, Inputs], dict[str, Any]]
-_creators: dict[str, Creator] = {}
-_updaters: dict[str, tuple[frozenset[str], Updater]] = {}
-_deleters: dict[str, Deleter] = {}
-_answerers: dict[str, Answerer] = {}
+Deleter = Callable[[Cloud, Resource], None]
+Answerer = Callable[[Cloud, Inputs], dict[str, Any]]
 
 
-def creates(*types: str) -> Callable[[Creator], Creator]:
-    """Enter a handler for resource types."""
+class Table(Generic[Cloud]):
+    """The handlers of one cloud. Modules enter theirs with decorators when they are imported."""
 
-    def enter(creator: Creator) -> Creator:
-        _creators.update(dict.fromkeys(types, creator))
-        return creator
+    def __init__(self) -> None:
+        self.creators: dict[str, Creator[Cloud]] = {}
+        self.updaters: dict[str, tuple[frozenset[str], Updater[Cloud]]] = {}
+        self.deleters: dict[str, Deleter[Cloud]] = {}
+        self.answerers: dict[str, Answerer[Cloud]] = {}
 
-    return enter
+    def creates(self, *types: str) -> Callable[[Creator[Cloud]], Creator[Cloud]]:
+        """Enter a handler for resource types."""
+
+        def enter(creator: Creator[Cloud]) -> Creator[Cloud]:
+            self.creators.update(dict.fromkeys(types, creator))
+            return creator
+
+        return enter
+
+    def updates(self, kind: str, *names: str) -> Callable[[Updater[Cloud]], Updater[Cloud]]:
+        """Enter a handler that changes these inputs of a resource that is there; a change of any other is refused."""
+
+        def enter(updater: Updater[Cloud]) -> Updater[Cloud]:
+            self.updaters[kind] = frozenset(names), updater
+            return updater
+
+        return enter
+
+    def deletes(self, *types: str) -> Callable[[Deleter[Cloud]], Deleter[Cloud]]:
+        """Enter a handler that deletes a resource, and returns when it is gone."""
+
+        def enter(deleter: Deleter[Cloud]) -> Deleter[Cloud]:
+            self.deleters.update(dict.fromkeys(types, deleter))
+            return deleter
+
+        return enter
+
+    def answers(self, token: str) -> Callable[[Answerer[Cloud]], Answerer[Cloud]]:
+        """Enter a handler for an invoke."""
+
+        def enter(answerer: Answerer[Cloud]) -> Answerer[Cloud]:
+            self.answerers[token] = answerer
+            return answerer
+
+        return enter
 
 
-def updates(kind: str, *names: str) -> Callable[[Updater], Updater]:
-    """Enter a handler that changes these inputs of a resource that is there; a change of any other is refused."""
+class Provider:
+    """What stands in for Pulumi's provider of a cloud.
 
-    def enter(updater: Updater) -> Updater:
-        _updaters[kind] = frozenset(names), updater
-        return updater
-
-    return enter
-
-
-def deletes(kind: str) -> Callable[[Deleter], Deleter]:
-    """Enter a handler that deletes a resource, and returns when it is gone."""
-
-    def enter(deleter: Deleter) -> Deleter:
-        _deleters[kind] = deleter
-        return deleter
-
-    return enter
-
-
-def answers(token: str) -> Callable[[Answerer], Answerer]:
-    """Enter a handler for an invoke."""
-
-    def enter(answerer: Answerer) -> Answerer:
-        _answerers[token] = answerer
-        return answerer
-
-    return enter
-
-
-def create(aws: Aws, kind: str, name: str, values: Mapping[str, Any]) -> Created:
-    """Create one resource.
-
-    Raises:
-        ProvisionError: The type, or one of its inputs, is not known here.
-        botocore.exceptions.ClientError: The cloud refused it.
-        botocore.exceptions.ParamValidationError: Its arguments are wrong.
+    Args:
+        table: its handlers.
+        cloud: what they reach their cloud through.
     """
-    if kind not in _creators:
-        raise ProvisionError(f"{name}: resource type was {kind!r}, expected one of {', '.join(sorted(_creators))}")
-    inputs = Inputs(values)
-    created = _creators[kind](aws, name, inputs)
-    _refuse_left(f"{name} ({kind})", inputs)
-    return created
 
+    def __init__(self, table: Table[Cloud], cloud: Cloud) -> None:
+        self._table: Table[Any] = table
+        self._cloud = cloud
 
-def update(aws: Aws, change: Change) -> dict[str, Any]:
-    """Change one resource; return what of its outputs is new.
+    def known(self) -> Iterator[str]:
+        """Return the resource types that can be created."""
+        return iter(sorted(self._table.creators))
 
-    Raises:
-        ProvisionError: The type, or one of the inputs that have changed, is not known to be changeable. A provider
-            might do it, or might replace the resource.
-        botocore.exceptions.ClientError: The cloud refused it.
-    """
-    names, updater = _updaters.get(change.before.kind, (frozenset(), None))
-    if updater is None or change.names - names:
-        unknown = ", ".join(sorted(change.names - names))
-        expected = ", ".join(sorted(names)) or "nothing of this type"
-        raise ProvisionError(f"{change.before.label}: has another {unknown}, expected changes of {expected} only")
-    return updater(aws, change)
+    def create(self, kind: str, name: str, values: Mapping[str, Any]) -> Created:
+        """Create one resource.
 
+        Raises:
+            ProvisionError: The type, or one of its inputs, is not known here.
+            Exception: The cloud, or its client, refused it.
+        """
+        if kind not in self._table.creators:
+            raise ProvisionError(f"{name}: resource type was {kind!r}, expected one of {', '.join(self.known())}")
+        inputs = Inputs(values)
+        created = self._table.creators[kind](self._cloud, name, inputs)
+        _refuse_left(f"{name} ({kind})", inputs)
+        return created
 
-def delete(aws: Aws, resource: Resource) -> None:
-    """Delete one resource and wait until it is gone.
+    def update(self, change: Change) -> dict[str, Any]:
+        """Change one resource; return what of its outputs is new.
 
-    Raises:
-        ProvisionError: The type is not known to be deletable.
-        botocore.exceptions.ClientError: The cloud refused it.
-    """
-    if resource.kind not in _deleters:
-        raise ProvisionError(f"{resource.label}: is to be deleted, expected one of {', '.join(sorted(_deleters))}")
-    _deleters[resource.kind](aws, resource)
+        Raises:
+            ProvisionError: The type, or one of the inputs that have changed, is not known to be changeable. A provider
+                might do it, or might replace the resource.
+            Exception: The cloud, or its client, refused it.
+        """
+        names, updater = self._table.updaters.get(change.before.kind, (frozenset(), None))
+        if updater is None or change.names - names:
+            unknown = ", ".join(sorted(change.names - names))
+            expected = ", ".join(sorted(names)) or "nothing of this type"
+            raise ProvisionError(f"{change.before.label}: has another {unknown}, expected changes of {expected} only")
+        return updater(self._cloud, change)
 
+    def delete(self, resource: Resource) -> None:
+        """Delete one resource and wait until it is gone.
 
-def answer(aws: Aws, token: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer one invoke; raises as :func:`create` does."""
-    if token not in _answerers:
-        raise ProvisionError(f"invoke was {token!r}, expected one of {', '.join(sorted(_answerers))}")
-    inputs = Inputs(values)
-    result = _answerers[token](aws, inputs)
-    _refuse_left(token, inputs)
-    return result
+        Raises:
+            ProvisionError: The type is not known to be deletable.
+            Exception: The cloud, or its client, refused it.
+        """
+        if resource.kind not in self._table.deleters:
+            expected = ", ".join(sorted(self._table.deleters))
+            raise ProvisionError(f"{resource.label}: is to be deleted, expected one of {expected}")
+        self._table.deleters[resource.kind](self._cloud, resource)
+
+    def answer(self, token: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer one invoke; raises as :meth:`create` does."""
+        if token not in self._table.answerers:
+            expected = ", ".join(sorted(self._table.answerers))
+            raise ProvisionError(f"invoke was {token!r}, expected one of {expected}")
+        inputs = Inputs(values)
+        result = self._table.answerers[token](self._cloud, inputs)
+        _refuse_left(token, inputs)
+        return result
 
 
 def _refuse_left(what: str, inputs: Inputs) -> None:
     if inputs.left():
         raise ProvisionError(f"{what}: the local cloud does not know what to do with {', '.join(inputs.left())}")
-
-
-def known() -> Iterator[str]:
-    """Return the resource types that can be created."""
-    return iter(sorted(_creators))

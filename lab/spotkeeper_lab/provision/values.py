@@ -1,4 +1,4 @@
-"""From Pulumi's values to boto3's: whole numbers, no secrets, zipped archives, other spelling of names."""
+"""From Pulumi's values to plain ones: whole numbers, no secrets, zipped archives."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ from pulumi.runtime import rpc
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest date that a zip can hold: equal files make equal archives."""
-SPELLING = {
-    "id": "ID",
-    "vcpuCount": "VCpuCount",
-    "memoryMib": "MemoryMiB",
-    "acceleratorTotalMemoryMib": "AcceleratorTotalMemoryMiB",
-    "sseAlgorithm": "SSEAlgorithm",
-    "okActions": "OKActions",
-}
-"""Names that do not follow from Pulumi's by a capital first letter."""
 
 
 def plain(value: Any) -> Any:
@@ -39,24 +30,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
-
-
-def pascal(value: Any) -> Any:
-    """Return nested inputs with the names that boto3 uses."""
-    if isinstance(value, Mapping):
-        return {
-            SPELLING.get(key, key[:1].upper() + key[1:]): pascal(item)
-            for key, item in value.items()
-            if item is not None
-        }
-    if isinstance(value, list):
-        return [pascal(item) for item in value]
-    return value
-
-
-def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]]:
-    """Return tags as the list of keys and values that most services take."""
-    return [{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())]
 
 
 def archive(value: pulumi.AssetArchive) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from spotkeeper_lab.provision.table import Aws, Created, Inputs, creates
-from spotkeeper_lab.provision.values import pascal
+from spotkeeper_lab.provision.aws.account import Aws, creates
+from spotkeeper_lab.provision.aws.spelling import pascal
+from spotkeeper_lab.provision.table import Created, Inputs
 
 SETTINGS = (
     "description",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from spotkeeper_lab.provision.aws.account import Aws, answers, creates, deletes
+from spotkeeper_lab.provision.aws.spelling import pascal, tag_list
 from spotkeeper_lab.provision.state import Resource
-from spotkeeper_lab.provision.table import Aws, Created, Inputs, answers, creates, deletes
-from spotkeeper_lab.provision.values import pascal, tag_list
+from spotkeeper_lab.provision.table import Created, Inputs
 
 
 @creates("aws:iam/role:Role")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from spotkeeper_lab.provision.aws.account import Aws, creates, deletes, updates
+from spotkeeper_lab.provision.aws.spelling import pascal
 from spotkeeper_lab.provision.state import Resource
-from spotkeeper_lab.provision.table import Aws, Change, Created, Inputs, creates, deletes, updates
-from spotkeeper_lab.provision.values import pascal
+from spotkeeper_lab.provision.table import Change, Created, Inputs
 
 SETTINGS = ("capacityRebalance", "desiredCapacity", "maxSize", "minSize", "mixedInstancesPolicy")
 CHANGEABLE = ("capacityRebalance", "maxSize", "mixedInstancesPolicy")

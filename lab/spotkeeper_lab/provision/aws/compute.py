@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from spotkeeper_lab.provision.aws.account import Aws, answers, creates, deletes, updates
+from spotkeeper_lab.provision.aws.spelling import pascal, tag_list
 from spotkeeper_lab.provision.state import Resource
-from spotkeeper_lab.provision.table import (
-    Aws,
-    Change,
-    Created,
-    Inputs,
-    ProvisionError,
-    answers,
-    creates,
-    deletes,
-    updates,
-)
-from spotkeeper_lab.provision.values import pascal, tag_list
+from spotkeeper_lab.provision.table import Change, Created, Inputs, ProvisionError
 
 TEMPLATE_SETTINGS = ("blockDeviceMappings", "imageId", "metadataOptions", "userData")
 VERSIONED = (*TEMPLATE_SETTINGS, "iamInstanceProfile", "networkInterfaces", "tagSpecifications")

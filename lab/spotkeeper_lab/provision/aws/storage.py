@@ -6,9 +6,10 @@ import base64
 import json
 from typing import Any
 
+from spotkeeper_lab.provision.aws.account import Aws, creates, deletes, updates
+from spotkeeper_lab.provision.aws.spelling import pascal, tag_list
 from spotkeeper_lab.provision.state import Resource
-from spotkeeper_lab.provision.table import Aws, Change, Created, Inputs, creates, deletes, updates
-from spotkeeper_lab.provision.values import pascal, tag_list
+from spotkeeper_lab.provision.table import Change, Created, Inputs
 
 
 @creates("aws:s3/bucket:Bucket")

@@ -1,0 +1,33 @@
+"""The clouds that a rehearsal can be played on, each with a stage of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a local cloud takes seconds to import
+    from spotkeeper_lab.durations import Durations
+    from spotkeeper_lab.local import EventLog
+    from spotkeeper_lab.stages.stage import Stage
+
+CLOUDS = ("aws",)
+"""Names of the clouds, as users write them."""
+
+
+def open_stage(cloud: str, work_dir: Path, durations: Durations, events: EventLog) -> Stage:
+    """Open a local cloud; closing it is up to the caller.
+
+    Args:
+        cloud: one of :data:`CLOUDS`.
+        work_dir: a folder of the cloud's own.
+        durations: of the rehearsal.
+        events: where what happens is written down.
+
+    Raises:
+        ValueError: There is no such cloud.
+    """
+    if cloud == "aws":
+        from spotkeeper_lab.stages.aws import AwsStage  # noqa: PLC0415 - only the one that is played on
+
+        return AwsStage.open(work_dir, durations, events)
+    raise ValueError(f"cloud: was {cloud!r}, expected one of {', '.join(CLOUDS)}")
