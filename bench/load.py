@@ -17,8 +17,8 @@ import support
 
 from spotkeeper_ledger import Manifest, Part
 from spotkeeper_training import sums
-from spotkeeper_training.bulk import open_bulk
 from spotkeeper_training.objects import Objects
+from spotkeeper_training.open_bulk import open_bulk
 from spotkeeper_training.pieces import PIECE_BYTES
 from spotkeeper_training.places import open_documents
 

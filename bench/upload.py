@@ -16,8 +16,8 @@ import support
 from boto3.s3.transfer import TransferConfig
 
 from spotkeeper_training import sums
-from spotkeeper_training.bulk import open_bulk
 from spotkeeper_training.objects import Objects
+from spotkeeper_training.open_bulk import open_bulk
 from spotkeeper_training.places import open_documents
 
 BUCKET = "bench"

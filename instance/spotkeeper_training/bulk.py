@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Callable, Optional, Protocol, Sequence
-from urllib.parse import unquote, urlsplit
-
-from spotkeeper_ledger import open_board
 
 Took = Callable[[int, int], None]
 """Told of every stretch that has arrived: first byte, end. One that begins at 0 after others begins anew."""
@@ -37,24 +33,3 @@ class Bulk(Protocol):
 
     def vacate(self, folder: str) -> None:
         """Take away a folder whose objects were deleted, where that is something; raises nothing."""
-
-
-def open_bulk(uri: str, *, seconds: float) -> Bulk:
-    """Return what moves objects to and from ``uri``; nothing is read or made yet.
-
-    Args:
-        uri: ``file://``, ``s3://`` or ``gs://``.
-        seconds: the longest that one object may take.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        from spotkeeper_training.bulk_folder import FolderBulk  # noqa: PLC0415 - only the one that is used
-
-        return FolderBulk(Path(unquote(parts.path)))
-    if parts.scheme == "gs":
-        from spotkeeper_training.obstores import ObstoreBulk, open_bucket  # noqa: PLC0415 - as above
-
-        return ObstoreBulk(open_bucket(uri, seconds=seconds))
-    from spotkeeper_training.bulk_s3 import S3Bulk  # noqa: PLC0415 - as above
-
-    return S3Bulk(open_board(uri, timeout=seconds))

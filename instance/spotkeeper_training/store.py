@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Callable, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 from spotkeeper_ledger import MalformedDocument, Manifest, run_dir
-from spotkeeper_training.bulk import open_bulk
 from spotkeeper_training.custodian import Custodian
 from spotkeeper_training.errors import NoWholeCheckpoint
 from spotkeeper_training.fence import Fence, Held
 from spotkeeper_training.meeting import Meeting
 from spotkeeper_training.objects import PARTS, Objects
+from spotkeeper_training.open_bulk import open_bulk
 from spotkeeper_training.patience import PATIENCE_SECONDS, patiently
 from spotkeeper_training.pieces import Loaded, Parts, check
 from spotkeeper_training.places import open_documents
