@@ -48,6 +48,27 @@ def test_the_function_is_small_and_holds_nothing_of_the_other_cloud(cloud: str) 
     assert len(zipped(dict(sources))) < 100_000
     assert f"spotkeeper_responder/{cloud}/handler.py" in sources
     assert not [name for name in sources if name.startswith(f"spotkeeper_responder/{CLOUDS[cloud]}/")]
+    boards = {name for name in ("s3", "gcs", "folder") if f"spotkeeper_ledger/{name}.py" in sources}
+    assert boards == {"aws": {"s3"}, "gcp": {"gcs"}}[cloud]
+
+
+def test_what_the_function_leaves_out_is_there_to_be_left_out() -> None:
+    assert {name for names in archives.NOT_IN_FUNCTION.values() for name in names} < set(archives.LEDGER_FILES)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_all_that_the_function_has_can_be_imported_without_the_rest(cloud: str, tmp_path: Path) -> None:
+    for name, text in archives.function_sources(cloud).items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    modules = sorted(
+        ".".join(path.relative_to(tmp_path).with_suffix("").parts).removesuffix(".__init__")
+        for path in tmp_path.rglob("spotkeeper_*/**/*.py")
+    )
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfor name in {modules!r}: __import__(name)"
+    program += "\nassert sys.modules['spotkeeper_ledger'].__file__.startswith(sys.path[0])"
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

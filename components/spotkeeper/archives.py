@@ -125,6 +125,13 @@ RESPONDER_FILES = (
     "wording.py",
 )
 
+NOT_IN_FUNCTION = {
+    "": ("checkpoints.py", "folder.py", "run_dir.py"),
+    "aws": ("gce.py", "gcs.py", "google_token.py"),
+    "gcp": ("credentials.py", "imds.py", "s3.py", "sigv4.py"),
+}
+"""What a cloud's function never opens of the ledger package, and, under no name, what no function does."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold: the same in every build."""
 _GCP_MAIN = """\
@@ -169,10 +176,10 @@ def function_archive(cloud: str) -> pulumi.AssetArchive:
 def function_sources(cloud: str) -> Mapping[str, str]:
     """Return every file of the responder's function for a cloud by its name in the archive; of the other cloud none."""
     others = {"aws": "gcp/", "gcp": "aws/"}[cloud]
-    files = tuple(name for name in RESPONDER_FILES if not name.startswith(others))
+    idle = {*NOT_IN_FUNCTION[""], *NOT_IN_FUNCTION[cloud]}
     return {
-        **_sources("spotkeeper_ledger", LEDGER_FILES),
-        **_sources("spotkeeper_responder", files),
+        **_sources("spotkeeper_ledger", tuple(name for name in LEDGER_FILES if name not in idle)),
+        **_sources("spotkeeper_responder", tuple(name for name in RESPONDER_FILES if not name.startswith(others))),
         **({"main.py": _GCP_MAIN, "requirements.txt": _GCP_REQUIREMENTS} if cloud == "gcp" else {}),
     }
 
