@@ -146,6 +146,12 @@ def test_sizes_may_follow_an_interruption_while_launches_fail() -> None:
     assert broken(replace(recovered(), blocked=[(START + 2.0, "quota"), (START + 12.0, "quota")])) == []
 
 
+def test_the_first_look_at_a_size_is_no_change_of_it() -> None:
+    late = {SPOT: [(START + 3, 2)], BACKUP: [(START + 3, 0), (START + 12, 1), (START + 24, 0)]}
+    blocked = [(START + 2.0, "quota"), (START + 6.0, "quota")]
+    assert broken(replace(recovered(), blocked=blocked, desired=late)) == []
+
+
 def test_alarms_are_those_that_are_expected() -> None:
     rang = replace(recovered(), alarms=[ALARM])
     assert broken(rang, ["quota"]) == []

@@ -121,11 +121,11 @@ def _held_while_blocked(evidence: Evidence) -> Iterator[str]:
     for why in dict.fromkeys(why for _, why in timeline.blocked):
         failed = [at for at, each in timeline.blocked if each == why]
         for group in (SPOT, BACKUP):
-            for at, size in timeline.desired[group]:
-                if failed[0] < at <= min(failed[-1], told):
+            for (_, before), (at, size) in pairwise(timeline.desired[group]):  # what is seen first is no change
+                if size != before and failed[0] < at <= min(failed[-1], told):
                     yield (
                         f"{size} {group} nodes were asked for {at - failed[0]:.1f} s after launches began to fail for "
-                        f"{why}, expected {timeline.size(group, failed[0])} as before"
+                        f"{why}, expected {before} as before"
                     )
 
 
