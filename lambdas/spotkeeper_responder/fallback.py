@@ -28,6 +28,8 @@ class Work(Fact):
     """Work that is still to do from the last *published* checkpoint."""
     whole: float
     """Work of the whole job."""
+    allowed: float
+    """Seconds from the job's start to its deadline."""
     unsaved: float = 0.0
     """The most work that has been done since that checkpoint: what a loss now would cost."""
     report_age: float = 0.0
