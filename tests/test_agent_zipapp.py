@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from spotkeeper import bootstrap
 from spotkeeper.archives import agent_archive
+from spotkeeper.node import bootstrap
 from spotkeeper_agent.agent import SHUTDOWN_SECONDS
 from spotkeeper_lab.cli import main
 

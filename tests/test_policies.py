@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from spotkeeper.aws import policies
-from spotkeeper.aws.naming import Place, S3Uri
+from spotkeeper.aws.naming import Place
+from spotkeeper.naming import BucketUri
 
 PLACE = Place("aws", "eu-west-1", "123456789012")
-NODE = policies.node_policy(PLACE, fleet="p-s-f", responder="ledger", checkpoint=S3Uri("saves", "jobs/digits"))
+NODE = policies.node_policy(
+    PLACE, fleet="p-s-f", responder="ledger", checkpoint=BucketUri("s3", "saves", "jobs/digits")
+)
 FUNCTION = policies.responder_policy(PLACE, "ledger")
 
 
@@ -102,7 +105,7 @@ def test_a_node_ends_waits_of_its_own_groups_only() -> None:
 
 
 def test_checkpoints_without_a_prefix_are_the_whole_bucket() -> None:
-    policy = policies.node_policy(PLACE, fleet="f", responder="ledger", checkpoint=S3Uri("saves", ""))
+    policy = policies.node_policy(PLACE, fleet="f", responder="ledger", checkpoint=BucketUri("s3", "saves", ""))
     assert allows(policy, "s3:PutObject", "arn:aws:s3:::saves/head.json")
     statement = allows(policy, "s3:ListBucket", "arn:aws:s3:::saves")
     assert statement is not None
@@ -161,7 +164,7 @@ def test_the_function_reaches(action: str, resource: str, may: bool) -> None:
 
 def test_other_partitions_have_other_arns() -> None:
     china = Place("aws-cn", "cn-north-1", "1")
-    policy = policies.node_policy(china, fleet="f", responder="ledger", checkpoint=S3Uri("saves", "x"))
+    policy = policies.node_policy(china, fleet="f", responder="ledger", checkpoint=BucketUri("s3", "saves", "x"))
     bound = [arn for statement in policy["Statement"] for arn in statement["Resource"] if arn != "*"]
     assert all(arn.startswith("arn:aws-cn:") for arn in bound)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spotkeeper import InputError
-from spotkeeper.aws.pools import Market, accelerator, check_pools, plan_market
+from spotkeeper.aws.pools import Market, accelerator, check_market, plan_market
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_the_accelerator_follows_from_the_family(instance_type: str, expected: s
 def test_pools_are_types_times_zones(types: tuple[str, ...], zones: list[str], enough: bool) -> None:
     market = Market("capacity-optimized", types, None if types else {"vcpu_min": 1}, accept_narrow_pool=False)
     if enough:
-        check_pools(market, zones)
+        check_market(market, zones)
     else:
         with pytest.raises(InputError, match=r"expected at least 6 .* or accept_narrow_pool=True"):
-            check_pools(market, zones)
+            check_market(market, zones)
 
 
 def test_a_gang_of_one_accelerator_is_fine() -> None:

@@ -13,10 +13,9 @@ import pytest
 import spotkeeper
 from pulumi_support import REGION, RESPONDER, Declared, declare, declare_fleet, fleet_args
 from spotkeeper.archives import agent_archive
-from spotkeeper.aws.fleet_documents import agent_config
 from spotkeeper.aws.groups import hook_timeout
-from spotkeeper.aws.naming import Place
 from spotkeeper.fleet import plan_fleet
+from spotkeeper.fleet_documents import agent_config
 from spotkeeper_agent import AgentConfig
 from spotkeeper_ledger import load
 from spotkeeper_ledger.documents import FleetSpec
@@ -275,12 +274,20 @@ def test_the_agent_is_told_everything(usual: Declared) -> None:
 
 def test_the_agent_is_told_how_the_job_wants_to_be_told() -> None:
     wishes = {"notice_signal": "USR1", "notice_command": "sync", "notice_command_confirms": True}
-    place = Place("aws", REGION, "123456789012")
-    where = {"responder": RESPONDER, "incarnation": "A", "command": "train", "checkpoint_uri": "s3://checkpoints"}
-    told = agent_config(plan_fleet({"nodes": 1, **wishes}), fleet=FLEET, place=place, **where)
+    where: Any = {
+        "cloud": "aws",
+        "fleet": FLEET,
+        "region": REGION,
+        "ledger": f"s3://{RESPONDER}",
+        "incarnation": "A",
+        "command": "train",
+        "checkpoint_uri": "s3://checkpoints",
+        "more": {},
+    }
+    told = agent_config(plan_fleet({"nodes": 1, **wishes}), **where)
     assert {name: told.get(name) for name in wishes} == wishes
     assert load(AgentConfig, json.dumps(told).encode()).extra == {}
-    bare = agent_config(plan_fleet({"nodes": 1, "notice_signal": "none"}), fleet=FLEET, place=place, **where)
+    bare = agent_config(plan_fleet({"nodes": 1, "notice_signal": "none"}), **where)
     assert not set(bare) & set(wishes)
 
 

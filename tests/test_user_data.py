@@ -20,9 +20,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.server import ThreadedMotoServer
 
-from spotkeeper import InputError, bootstrap
+from spotkeeper import InputError
 from spotkeeper.archives import agent_archive
-from spotkeeper.user_data import MAX_BYTES, render
+from spotkeeper.aws.node_software import USER_DATA_BYTES
+from spotkeeper.node import bootstrap, s3
+from spotkeeper.user_data import render as rendered
 
 LEDGER, REGION = "ledger", "eu-west-1"
 COMMAND = """cd /opt && exec python3 train.py --note 'it is $HOME "quoted" `id` \\n' # é
@@ -95,6 +97,10 @@ def cloud() -> Iterator[dict[str, str]]:
     metadata.server_close()
 
 
+def render(config: dict[str, Any], sha256: str) -> str:
+    return rendered(config, sha256, USER_DATA_BYTES)
+
+
 def run(script: str, root: Path, cloud: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run user data as a node would, in a root of its own and with a systemctl that writes down what it is told."""
     tools = root / "tools"
@@ -111,11 +117,11 @@ def test_the_script_is_valid_and_small() -> None:
     script = render(CONFIG, agent_archive().sha256)
     checked = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert len(script.encode()) < MAX_BYTES * 3 // 4  # room for a long command
+    assert len(script.encode()) < USER_DATA_BYTES * 3 // 4  # room for a long command
 
 
 def test_the_limit_is_ec2s_and_exact() -> None:
-    room = MAX_BYTES - len(render({**CONFIG, "command": ""}, "0" * 64).encode())
+    room = USER_DATA_BYTES - len(render({**CONFIG, "command": ""}, "0" * 64).encode())
     assert len(render({**CONFIG, "command": "x" * room}, "0" * 64).encode()) == 16384
     with pytest.raises(InputError, match="user data is 16385 bytes, expected one that is shorter by 1 "):
         render({**CONFIG, "command": "x" * (room + 1)}, "0" * 64)
@@ -181,7 +187,7 @@ def test_a_real_node_asks_its_regions_s3(
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", cloud["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
     asked: list[tuple[str, dict[str, str]]] = []
-    request = bootstrap.request
+    request = s3.request
 
     def ask(method: str, at: str, headers: Any) -> bytes:
         if at.startswith("https://"):
@@ -189,8 +195,8 @@ def test_a_real_node_asks_its_regions_s3(
             return b"agent"
         return request(method, at, headers)
 
-    monkeypatch.setattr(bootstrap, "request", ask)
-    assert bootstrap.fetch("s3://ledger", "agent/0.pyz", region) == b"agent"
+    monkeypatch.setattr(s3, "request", ask)
+    assert s3.fetch("ledger", "agent/0.pyz", region) == b"agent"
     ((found, headers),) = asked
     assert found == url
     assert headers["Authorization"] == expected_signature(url, region, headers)

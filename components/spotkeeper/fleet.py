@@ -174,6 +174,13 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
     )
 
 
+def check_command(command: str) -> str:
+    """Return the training command, if there is anything in it."""
+    if not command.strip():
+        raise InputError("command", command, "the training command")
+    return command
+
+
 def plan_elastic(args: Mapping[str, Any], nodes: int, gang: str) -> FleetElastic:
     """Check how nodes are to run the job together.
 

@@ -12,6 +12,7 @@ from spotkeeper.aws import naming
 from spotkeeper.aws.naming import Place
 from spotkeeper.aws.policies import queue_policy
 from spotkeeper.aws.tags import Tags
+from spotkeeper.naming import GROUP_PREFIX
 from spotkeeper_ledger import keys
 
 FUNCTION_SECONDS = 15
@@ -38,7 +39,7 @@ RULES: Mapping[str, Mapping[str, Any]] = {
             "EC2 Instance Launch Unsuccessful",
             "EC2 Instance Terminate Successful",
         ],
-        "detail": {"AutoScalingGroupName": [{"prefix": naming.GROUP_PREFIX}]},
+        "detail": {"AutoScalingGroupName": [{"prefix": GROUP_PREFIX}]},
     },
 }
 """Event pattern of each rule. Spot events carry neither group nor tags, so all of a region come; the function drops

@@ -1,15 +1,16 @@
-"""The inputs of :class:`~spotkeeper.aws.training_fleet.AwsTrainingFleet`."""
+"""The inputs of :class:`~spotkeeper.aws.training_fleet.AwsTrainingFleet`.
+
+Those that mean the same on every cloud are written down once for each, because other languages' documentation is read
+from the class's own source; a test holds them together.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
 
-from spotkeeper.aws.pools import ONE_UNIT, AwsInstanceRequirementsArgs
+from spotkeeper.aws.pools import AwsInstanceRequirementsArgs
 from spotkeeper.fleet import FleetElasticArgs, FleetTimingsArgs
-
-REASONS = dict.fromkeys(("weights", "weighted_capacity", "instance_weights", "capacity_weights"), ONE_UNIT)
-"""Inputs that one may look for and that do not exist, with the reason."""
 
 
 class AwsTrainingFleetArgs(TypedDict):
@@ -26,7 +27,7 @@ class AwsTrainingFleetArgs(TypedDict):
     command: pulumi.Input[str]
     """The training command, run by ``/bin/sh -c`` as root on one node at a time (the others are spares until then), or
     on all of an ``elastic`` fleet, such as ``torchrun train.py``. It exits with 0 when the training is finished. It is
-    kept in the launch template: no secrets in it."""
+    kept in the template of nodes: no secrets in it."""
     checkpoint_uri: pulumi.Input[str]
     """Where the job keeps its checkpoints: ``s3://bucket/prefix``. Nodes may read, write and delete what lies below it.
     A bucket of another account has to allow the fleet's ``role_arn`` ``s3:GetObject``, ``s3:PutObject``,
@@ -44,7 +45,7 @@ class AwsTrainingFleetArgs(TypedDict):
     """How spot picks among the pools: ``capacity-optimized`` (default: the pool that is least likely to be reclaimed),
     ``capacity-optimized-prioritized`` or ``price-capacity-optimized``."""
     accept_narrow_pool: NotRequired[bool]
-    """Accept fewer than six candidate pools (instance types times zones). Default false: such a fleet is refused,
+    """Accept fewer than six candidate pools (types of machines times zones). Default false: such a fleet is refused,
     because it loses many nodes at once and waits long for new ones."""
     gang: NotRequired[str]
     """``none`` (default: nodes do not talk to each other), ``region``, or ``single_zone``: the nodes that run the job
@@ -73,7 +74,7 @@ class AwsTrainingFleetArgs(TypedDict):
     ``checkpoint`` (default: save and go on), ``replace`` (start another spot node, then let this one go) or
     ``ignore``."""
     on_update: NotRequired[str]
-    """When nodes change to a new version of the launch template (image, command, volume, agent): ``next-run`` (default:
+    """When nodes change to a new version of their template (image, command, volume, agent): ``next-run`` (default:
     this fleet keeps the version that it was created with, replacements too; a fleet of another name, or one created
     anew, starts from the new one) or ``checkpoint-restart`` (save, drain nodes by name, go on with the new
     version)."""

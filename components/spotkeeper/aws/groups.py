@@ -13,10 +13,11 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from spotkeeper.aws.naming import BACKUP, HOOK, SPOT, TAG_GROUP, group_name
+from spotkeeper.aws.naming import HOOK, TAG_GROUP
 from spotkeeper.aws.pools import Market, wants_accelerator
 from spotkeeper.aws.tags import Tags
 from spotkeeper.fleet import FleetPlan
+from spotkeeper.naming import BACKUP, SPOT, group_name
 
 SUSPENDED = ["AZRebalance", "InstanceRefresh"]
 """Processes that would end nodes which run the job."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from spotkeeper.aws.pools import Market, check_pools
+from spotkeeper.aws.pools import Market, check_market
 from spotkeeper.aws.tags import Tags
 from spotkeeper.errors import InputError
 
@@ -33,7 +33,7 @@ def plan_network(subnets: Sequence[tuple[str, str, str]], market: Market) -> Net
     vpcs = sorted({vpc for _, _, vpc in subnets})
     if len(vpcs) != 1:
         raise InputError("subnet_ids", ids, "subnets of one VPC", note=f" in {' and '.join(vpcs)}" if vpcs else "")
-    check_pools(market, [zone for _, zone, _ in subnets])
+    check_market(market, [zone for _, zone, _ in subnets])
     return Network(tuple(ids), vpcs[0])
 
 

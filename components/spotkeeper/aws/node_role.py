@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from spotkeeper.aws.naming import Place, S3Uri
+from spotkeeper.aws.naming import Place
 from spotkeeper.aws.policies import assumed_by, node_policy
 from spotkeeper.aws.tags import Tags
+from spotkeeper.naming import BucketUri
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def node_role(
     fleet: str,
     place: pulumi.Output[Place],
     responder: pulumi.Output[str],
-    checkpoint: pulumi.Output[S3Uri],
+    checkpoint: pulumi.Output[BucketUri],
     tags: pulumi.Output[Tags],
     opts: pulumi.ResourceOptions,
 ) -> NodeRole:

@@ -6,10 +6,13 @@ import pulumi
 import pulumi_aws as aws
 
 from spotkeeper.archives import AgentArchive
-from spotkeeper.aws.fleet_documents import agent_config
-from spotkeeper.aws.naming import Place
+from spotkeeper.aws.naming import HOOK, Place
 from spotkeeper.fleet import FleetPlan
+from spotkeeper.fleet_documents import agent_config
 from spotkeeper.user_data import render
+
+USER_DATA_BYTES = 16 * 1024
+"""EC2 takes no more user data, measured before it is encoded."""
 
 
 def agent_object(
@@ -39,6 +42,16 @@ def user_data(
     checkpoint_uri: pulumi.Output[str],
 ) -> pulumi.Output[str]:
     """Return the nodes' user data, as soon as everything that it names is known."""
-    return pulumi.Output.all(
-        place=place, responder=responder, incarnation=incarnation, command=command, checkpoint_uri=checkpoint_uri
-    ).apply(lambda known: render(agent_config(plan, fleet=fleet, **known), archive.sha256))
+    known = pulumi.Output.all(
+        region=place.region,
+        ledger=responder.apply(lambda bucket: f"s3://{bucket}"),
+        incarnation=incarnation,
+        command=command,
+        checkpoint_uri=checkpoint_uri,
+    )
+    more = {"hook": HOOK}
+    return known.apply(
+        lambda told: render(
+            agent_config(plan, cloud="aws", fleet=fleet, more=more, **told), archive.sha256, USER_DATA_BYTES
+        )
+    )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from spotkeeper.aws import naming
-from spotkeeper.aws.naming import Place, S3Uri
+from spotkeeper.aws.naming import Place
+from spotkeeper.naming import BACKUP, GROUP_PREFIX, SPOT, BucketUri, group_name
 from spotkeeper_ledger import keys
 
 Policy = dict[str, Any]
@@ -24,7 +25,7 @@ def assumed_by(service: str) -> Policy:
     return document({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}})
 
 
-def node_policy(place: Place, *, fleet: str, responder: str, checkpoint: S3Uri) -> Policy:
+def node_policy(place: Place, *, fleet: str, responder: str, checkpoint: BucketUri) -> Policy:
     """Return what a fleet's nodes may do: read its ledger, write their own documents and the job's, save.
 
     ``${aws:userid}`` is ``<role id>:<instance id>`` on an instance, so that no node can write as another one. Listing
@@ -34,7 +35,7 @@ def node_policy(place: Place, *, fleet: str, responder: str, checkpoint: S3Uri) 
     # Five objects by name: a folder could be filled with so many that listing it would keep the function from its work.
     written = [write(fleet, "${aws:userid}") for write in (keys.notice, keys.report, keys.log)]
     written += [keys.generation(fleet), keys.progress(fleet)]
-    groups = [place.groups(naming.group_name(fleet, kind)) for kind in (naming.SPOT, naming.BACKUP)]
+    groups = [place.groups(group_name(fleet, kind)) for kind in (SPOT, BACKUP)]
     return document(
         _allow("ReadLedger", ["s3:GetObject"], [place.s3(f"{own}*"), place.s3(f"{responder}/agent/*")]),
         _list("ListLedger", place.s3(responder), f"{keys.fleet_prefix(fleet)}*"),
@@ -42,7 +43,7 @@ def node_policy(place: Place, *, fleet: str, responder: str, checkpoint: S3Uri) 
         _allow(
             "Checkpoints",
             ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-            [place.s3(checkpoint.objects)],
+            [place.s3(f"{checkpoint.objects}*")],
         ),
         _list("ListCheckpoints", place.s3(checkpoint.bucket), f"{checkpoint.prefix}/*" if checkpoint.prefix else "*"),
         _allow(
@@ -96,7 +97,7 @@ def responder_policy(place: Place, responder: str) -> Policy:
                 "autoscaling:TerminateInstanceInAutoScalingGroup",
                 "autoscaling:CompleteLifecycleAction",
             ],
-            [place.groups(f"{naming.GROUP_PREFIX}*")],
+            [place.groups(f"{GROUP_PREFIX}*")],
             tagged,
         ),
         _allow(

@@ -1,8 +1,4 @@
-"""Which instances a fleet may run on: how many candidate pools that makes, and whether a gang could be formed of them.
-
-A candidate pool is one instance type in one zone. Each has its own spare capacity, so the more of them a fleet may draw
-from, the longer its nodes live and the sooner they are replaced.
-"""
+"""Which instances a fleet may run on, and whether a gang could be formed of them."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -11,13 +7,11 @@ from typing import Any, NotRequired, TypedDict
 
 from spotkeeper.errors import InputError
 from spotkeeper.inputs import choice, flag, known_only, whole_number
+from spotkeeper.pools import check_one_accelerator, check_pools, check_types
 
-LEAST_POOLS = 6
-"""Fewer candidate pools than this are refused without ``accept_narrow_pool``."""
 REQUIREMENTS_COUNT_AS = 3
 """As how many types attribute requirements count: which ones match is the cloud's to say, and changes by the week."""
 
-ONE_UNIT = "no weights: a node is one unit, and a shortfall is counted in nodes"
 STRATEGIES = {
     "capacity-optimized": "",
     "capacity-optimized-prioritized": "",
@@ -104,7 +98,7 @@ def wants_accelerator(requirements: Mapping[str, Any]) -> bool:
     return any(bool(value) for name, value in requirements.items() if name.startswith("accelerator_"))
 
 
-def check_pools(market: Market, zones: Collection[str]) -> None:
+def check_market(market: Market, zones: Collection[str]) -> None:
     """Refuse a fleet that could draw from few pools only.
 
     Args:
@@ -112,39 +106,22 @@ def check_pools(market: Market, zones: Collection[str]) -> None:
         zones: zone of each subnet; equal ones count once.
 
     Raises:
-        InputError: fewer than :data:`LEAST_POOLS` candidate pools, and nobody said that this is meant so.
+        InputError: too few candidate pools, and nobody said that this is meant so.
     """
-    name = "instance_types" if market.types else "instance_requirements"
-    types = len(market.types) or REQUIREMENTS_COUNT_AS
-    distinct = len(set(zones))
-    counted = f"{distinct} zone{'' if distinct == 1 else 's'}, which makes {types * distinct} candidate pools"
-    if types * distinct < LEAST_POOLS and not market.accept_narrow_pool:
-        raise InputError(
-            name,
-            list(market.types) or market.requirements,
-            f"at least {LEAST_POOLS} (more types, or subnets in more zones), or accept_narrow_pool=True",
-            note=f" in {counted} (types times zones)",
-        )
+    check_pools(
+        "instance_types" if market.types else "instance_requirements",
+        list(market.types) or market.requirements,
+        types=len(market.types) or REQUIREMENTS_COUNT_AS,
+        zones=zones,
+        accept_narrow=market.accept_narrow_pool,
+    )
 
 
 def _checked_types(types: Any, gang: str) -> tuple[str, ...]:
-    if isinstance(types, str) or not isinstance(types, Sequence) or not types:
-        raise InputError("instance_types", types, "a list of instance types, such as ['g5.xlarge', 'g5.2xlarge']")
-    for item in types:
-        if isinstance(item, Mapping):
-            raise InputError("instance_types", item, f"the name of an instance type, and {ONE_UNIT}")
-        if not isinstance(item, str) or not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", item):
-            raise InputError("instance_types", item, "the name of an instance type, such as 'g5.xlarge'")
-    if len(set(types)) != len(types):
-        raise InputError("instance_types", list(types), "each type once")
-    families = {accelerator(item) or "none" for item in types}
-    if gang != "none" and len(families) > 1:
-        raise InputError(
-            "instance_types",
-            list(types),
-            f"one accelerator for all nodes of a gang, not {' and '.join(sorted(families))}",
-        )
-    return tuple(types)
+    checked = check_types("instance_types", types, r"[a-z0-9-]+\.[a-z0-9-]+", "g5.xlarge")
+    if gang != "none":
+        check_one_accelerator("instance_types", checked, {accelerator(item) for item in checked})
+    return checked
 
 
 def _checked_requirements(args: Mapping[str, Any], gang: str) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """``AwsInterruptionResponder``: what reacts to interruptions, once for an account and a region."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -15,6 +16,7 @@ from spotkeeper.aws.place import place_of
 from spotkeeper.aws.tags import responder_tags, user_tags
 from spotkeeper.errors import InputError
 from spotkeeper.inputs import known_only, now_or_later, whole_number
+from spotkeeper.naming import check_bucket_name
 
 # fmt: off
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -81,7 +83,11 @@ class AwsInterruptionResponder(pulumi.ComponentResource):
         if retention not in RETENTIONS:
             raise InputError("log_retention_days", retention, f"one of {', '.join(map(str, RETENTIONS))}")
         given = args.get("bucket_name") is not None
-        named = now_or_later(args, "bucket_name", naming.check_bucket_name) if given else None
+        named = (
+            now_or_later(args, "bucket_name", partial(check_bucket_name, longest=naming.MAX_RESPONDER))
+            if given
+            else None
+        )
 
         super().__init__("spotkeeper:index:AwsInterruptionResponder", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)

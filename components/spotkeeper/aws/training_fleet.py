@@ -1,14 +1,14 @@
 """``AwsTrainingFleet``: the nodes that one training job runs on."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pulumi
 import pulumi_aws as aws
 
 from spotkeeper.archives import agent_archive
 from spotkeeper.aws import naming
-from spotkeeper.aws.fleet_args import REASONS, AwsTrainingFleetArgs
-from spotkeeper.aws.fleet_documents import spec_object
+from spotkeeper.aws.fleet_args import AwsTrainingFleetArgs
 from spotkeeper.aws.groups import plan_groups, training_group
 from spotkeeper.aws.launch_template import launch_template
 from spotkeeper.aws.network import network_of, security_groups
@@ -16,10 +16,12 @@ from spotkeeper.aws.node_role import node_role
 from spotkeeper.aws.node_software import agent_object, user_data
 from spotkeeper.aws.place import place_of
 from spotkeeper.aws.pools import plan_market
+from spotkeeper.aws.spec_object import spec_object
 from spotkeeper.aws.tags import fleet_tags, user_tags
-from spotkeeper.errors import InputError
-from spotkeeper.fleet import plan_fleet
+from spotkeeper.fleet import check_command, plan_fleet
 from spotkeeper.inputs import known_only, now_or_later, required, whole_number
+from spotkeeper.naming import check_apart, fleet_id, parse_checkpoint_uri, parse_responder
+from spotkeeper.pools import WEIGHTS
 from spotkeeper_ledger import keys
 
 
@@ -63,21 +65,23 @@ class AwsTrainingFleet(pulumi.ComponentResource):
         Raises:
             InputError: an input cannot be used. What depends on values that are not known yet is refused when they are.
         """
-        known_only(args, AwsTrainingFleetArgs.__annotations__, REASONS)
+        known_only(args, AwsTrainingFleetArgs.__annotations__, WEIGHTS)
         required(args, "subnet_ids", "nodes", "image_id", "command", "checkpoint_uri", "responder")
         plan = plan_fleet(args)
         market = plan_market(args, plan.gang)
         volume_gib = whole_number(args, "root_volume_gib", 100, 1, 16384)
-        fleet = naming.fleet_id(pulumi.get_project(), pulumi.get_stack(), name)
-        responder = now_or_later(args, "responder", naming.parse_responder)
-        given_checkpoint = now_or_later(args, "checkpoint_uri", naming.parse_checkpoint_uri)
-        command = now_or_later(args, "command", _check_command)
+        fleet = fleet_id(pulumi.get_project(), pulumi.get_stack(), name, naming.MAX_FLEET)
+        responder = now_or_later(
+            args, "responder", partial(parse_responder, scheme="s3", component="an AwsInterruptionResponder")
+        )
+        given_checkpoint = now_or_later(args, "checkpoint_uri", partial(parse_checkpoint_uri, scheme="s3"))
+        command = now_or_later(args, "command", check_command)
 
         super().__init__("spotkeeper:index:AwsTrainingFleet", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         place = place_of(self)
         network = network_of(self, args["subnet_ids"], market)
-        checkpoint = pulumi.Output.all(given_checkpoint, responder).apply(lambda known: naming.check_apart(*known))
+        checkpoint = pulumi.Output.all(given_checkpoint, responder).apply(lambda known: check_apart(*known))
         checkpoint_uri = checkpoint.apply(lambda known: known.uri)
         tags = pulumi.Output.all(user_tags(args.get("tags")), responder).apply(
             lambda known: fleet_tags(known[0], fleet, known[1])
@@ -148,12 +152,6 @@ class AwsTrainingFleet(pulumi.ComponentResource):
         self.launch_template_id = template.id
         self.ledger_prefix = responder.apply(lambda known: f"s3://{known}/{keys.fleet_prefix(fleet)}")
         self.register_outputs({output: getattr(self, output) for output in AwsTrainingFleet.__annotations__})
-
-
-def _check_command(command: str) -> str:
-    if not command.strip():
-        raise InputError("command", command, "the training command")
-    return command
 
 
 def _template_version(group: aws.autoscaling.Group) -> pulumi.Output[str]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from spotkeeper.archives import agent_archive
-from spotkeeper.bootstrap import STOP_MARGIN_SECONDS, UNIT
+from spotkeeper.node.bootstrap import STOP_MARGIN_SECONDS, UNIT
 from spotkeeper_lab.commands import OK, Refused
 
 DESCRIPTION = """\

@@ -1,7 +1,7 @@
 """Runs once on a new node: fetches the agent by its digest, installs it and describes it to systemd.
 
-The component puts this file and ``spotkeeper_ledger/sigv4.py`` into the user data. Standard library only, Python 3.9.
-Everything is installed below ``SPOTKEEPER_ROOT``, which is empty on a real node.
+The component puts this file, and what reads its cloud's buckets, into the user data. Everything is installed below
+``SPOTKEEPER_ROOT``, which is empty on a real node.
 
 Usage: bootstrap.py AGENT_JSON SHA256
 """
@@ -14,11 +14,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from urllib.parse import urlsplit
-
-from spotkeeper_ledger.sigv4 import Credentials, sign
 
 STOP_MARGIN_SECONDS = 30
 """How much longer than a notice the agent may take to stop: by then a job that it stops has saved or been killed."""
@@ -49,48 +46,13 @@ exec {python} {root}/opt/spotkeeper/agent.pyz "$@"
 """
 
 
-def request(method: str, url: str, headers: Mapping[str, str]) -> bytes:
-    """Send one request without a body and return what a 200 answered."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=10)
-    try:
-        connection.request(method, parts.path, headers=dict(headers))
-        response = connection.getresponse()
-        body = response.read()
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise OSError(f"{method} {url}: HTTP {response.status} {body[:200]!r}")
-    return body
-
-
-def role_credentials() -> Credentials:
-    """Return the instance role's keys from the metadata service (IMDSv2)."""
-    base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
-    token = request("PUT", f"{base}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}).decode()
-    headers = {"X-aws-ec2-metadata-token": token}
-    roles = f"{base}/latest/meta-data/iam/security-credentials/"
-    keys = json.loads(request("GET", roles + request("GET", roles, headers).decode().split()[0], headers))
-    return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"])
-
-
-def fetch(ledger: str, key: str, region: str) -> bytes:
-    """Return an object of the ledger bucket."""
-    bucket = ledger[len("s3://") :]
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    base = f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"https://{bucket}.s3.{region}.{domain}"
-    url = f"{base}/{key}"
-    return request("GET", url, sign("GET", url, {}, b"", role_credentials(), region, "s3", time.time()))
-
-
 def fetch_agent(ledger: str, sha256: str, region: str) -> bytes:
     """Return the agent, if it is the one that the digest names; try again while the node or its role is too new."""
+    scheme, _, bucket = ledger.partition("://")
+    reader = import_module(f"spotkeeper.node.{scheme}")
     for attempt in range(ATTEMPTS):
         try:
-            body = fetch(ledger, f"agent/{sha256}.pyz", region)
+            body: bytes = reader.fetch(bucket, f"agent/{sha256}.pyz", region)
             break
         except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
             if attempt + 1 == ATTEMPTS:

@@ -4,13 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import pulumi
-import pulumi_aws as aws
-
-from spotkeeper.aws.naming import BACKUP, HOOK, SPOT, Place, group_name
 from spotkeeper.fleet import FleetPlan
-from spotkeeper_ledger import keys
-from spotkeeper_ledger.codec import dump
+from spotkeeper.naming import BACKUP, SPOT, group_name
 from spotkeeper_ledger.documents import FleetSpec
 
 PEER_PORT = 7610
@@ -18,23 +13,31 @@ PEER_PORT = 7610
 
 
 def fleet_spec(
-    plan: FleetPlan, *, fleet: str, region: str, incarnation: str, command_version: str, checkpoint_uri: str
+    plan: FleetPlan,
+    *,
+    cloud: str,
+    fleet: str,
+    region: str,
+    incarnation: str,
+    command_version: str,
+    checkpoint_uri: str,
 ) -> FleetSpec:
     """Return what the user wants, as the responder reads it.
 
     Args:
         plan: the fleet's checked inputs.
+        cloud: ``aws`` or ``gcp``.
         fleet: its id.
         region: where it is.
-        incarnation: unique id of the node role.
-        command_version: version of the launch template that new nodes start from.
+        incarnation: unique id of the identity that its nodes have, new with every creation.
+        command_version: version of the template that new nodes start from.
         checkpoint_uri: where the job keeps its checkpoints.
     """
     timings = plan.timings
     return FleetSpec(
         fleet=fleet,
         incarnation=incarnation,
-        cloud="aws",
+        cloud=cloud,
         region=region,
         target=plan.nodes,
         base=plan.base,
@@ -62,22 +65,43 @@ def fleet_spec(
 
 
 def agent_config(
-    plan: FleetPlan, *, fleet: str, place: Place, responder: str, incarnation: str, command: str, checkpoint_uri: str
+    plan: FleetPlan,
+    *,
+    cloud: str,
+    fleet: str,
+    region: str,
+    ledger: str,
+    incarnation: str,
+    command: str,
+    checkpoint_uri: str,
+    more: Mapping[str, str],
 ) -> Mapping[str, Any]:
-    """Return what becomes ``agent.json`` on every node. Its ``run_dir`` is put below ``SPOTKEEPER_ROOT`` there."""
+    """Return what becomes ``agent.json`` on every node. Its ``run_dir`` is put below ``SPOTKEEPER_ROOT`` there.
+
+    Args:
+        plan: the fleet's checked inputs.
+        cloud: ``aws`` or ``gcp``.
+        fleet: its id.
+        region: where it is.
+        ledger: URI of the responder's bucket.
+        incarnation: as the spec has it.
+        command: the training command.
+        checkpoint_uri: where the job keeps its checkpoints.
+        more: what only this cloud's agents are told.
+    """
     timings = plan.timings
     elastic = {"elastic": asdict(plan.elastic), "peer_port": PEER_PORT} if plan.elastic else {}
     return {
         **elastic,
         "fleet": fleet,
         "incarnation": incarnation,
-        "cloud": "aws",
-        "region": place.region,
-        "ledger": f"s3://{responder}",
+        "cloud": cloud,
+        "region": region,
+        "ledger": ledger,
         "checkpoint_uri": checkpoint_uri,
         "command": command,
         "run_dir": "/run/spotkeeper",
-        "hook": HOOK,
+        **more,
         "node_prefix": f"{incarnation}:",
         "notice_seconds": timings.notice_seconds,
         "report_seconds": timings.report_seconds,
@@ -102,29 +126,3 @@ def _how_told(plan: FleetPlan) -> Mapping[str, Any]:
         "notice_command_confirms": plan.notice_command_confirms,
     }
     return {name: value for name, value in said.items() if value}
-
-
-def spec_object(
-    name: str,
-    plan: FleetPlan,
-    *,
-    fleet: str,
-    place: pulumi.Output[Place],
-    responder: pulumi.Output[str],
-    incarnation: pulumi.Output[str],
-    command_version: pulumi.Output[str],
-    checkpoint_uri: pulumi.Output[str],
-    opts: pulumi.ResourceOptions,
-) -> aws.s3.BucketObjectv2:
-    """Put the spec into the ledger: from then on the responder keeps the fleet at strength."""
-    known = pulumi.Output.all(
-        region=place.region, incarnation=incarnation, command_version=command_version, checkpoint_uri=checkpoint_uri
-    )
-    return aws.s3.BucketObjectv2(
-        f"{name}-spec",
-        bucket=responder,
-        key=keys.spec(fleet),
-        content=known.apply(lambda values: dump(fleet_spec(plan, fleet=fleet, **values)).decode()),
-        content_type="application/json",
-        opts=opts,
-    )
