@@ -1,4 +1,4 @@
-"""A monitor that writes everything down, and mocks that answer as AWS would."""
+"""A monitor that writes everything down, and mocks that answer as a cloud's provider would."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import pulumi
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime import mocks
 
+import gcp_resources
 import spotkeeper
 from spotkeeper_lab.pulumi_program import Run, run_program
 
 ACCOUNT, REGION, VPC = "123456789012", "eu-west-1", "vpc-1"
 PROJECT, STACK = "spotkeeper", "test"
+_SECRET = pulumi.runtime.rpc._special_sig_key
 
 INVOKES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "aws:index/getCallerIdentity:getCallerIdentity": lambda _: {
@@ -33,6 +35,7 @@ INVOKES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
         "vpcId": args["id"].split("@")[1] if "@" in args["id"] else VPC,
     },
     "aws:ec2/getAmi:getAmi": lambda _: {"id": "ami-1", "rootDeviceName": "/dev/xvda"},
+    **gcp_resources.INVOKES,
 }
 
 OUTPUTS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
@@ -72,12 +75,13 @@ OUTPUTS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
     "aws:sqs/queuePolicy:QueuePolicy": lambda *_: {},
     "aws:ssm/document:Document": lambda *_: {},
     "pulumi:providers:aws": lambda *_: {},
+    **gcp_resources.OUTPUTS,
 }
 """What each type answers besides its inputs; a type that is not here is an error."""
 
 
-class AwsMocks(mocks.Mocks):
-    """Answers as AWS would; in a preview, as the engine does: what is made has no id and no outputs yet."""
+class CloudMocks(mocks.Mocks):
+    """Answers as a cloud would; in a preview, as the engine does: what is made has no id and no outputs yet."""
 
     def __init__(self, preview: bool) -> None:
         self._preview = preview
@@ -115,6 +119,8 @@ class Seen:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
+        if _SECRET in value:  # a provider may say that an input is one: what it is stays readable here
+            return _plain(value["value"])
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
@@ -132,7 +138,7 @@ class RecordingMonitor(mocks.MockMonitor):
     """Keeps what a resource's mock does not see: parent, dependencies, options, and what components register."""
 
     def __init__(self, preview: bool = False) -> None:
-        super().__init__(AwsMocks(preview))
+        super().__init__(CloudMocks(preview))
         self.notes = _Notes()
         self._inputs: dict[str, Mapping[str, Any]] = {}
         self._lock = threading.Lock()

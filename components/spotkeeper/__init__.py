@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from spotkeeper.aws.responder import AwsInterruptionResponder, AwsInterruptionResponderArgs
     from spotkeeper.aws.training_fleet import AwsTrainingFleet
     from spotkeeper.fleet import FleetElasticArgs, FleetTimingsArgs
+    from spotkeeper.gcp.fleet_args import GcpTrainingFleetArgs
+    from spotkeeper.gcp.responder import GcpInterruptionResponder, GcpInterruptionResponderArgs
+    from spotkeeper.gcp.training_fleet import GcpTrainingFleet
 
 __all__ = [
     "AwsInstanceRequirementsArgs",
@@ -28,6 +31,10 @@ __all__ = [
     "AwsTrainingFleetArgs",
     "FleetElasticArgs",
     "FleetTimingsArgs",
+    "GcpInterruptionResponder",
+    "GcpInterruptionResponderArgs",
+    "GcpTrainingFleet",
+    "GcpTrainingFleetArgs",
     "InputError",
 ]
 
@@ -39,6 +46,10 @@ _HOMES = {
     "AwsTrainingFleetArgs": "spotkeeper.aws.fleet_args",
     "FleetElasticArgs": "spotkeeper.fleet",
     "FleetTimingsArgs": "spotkeeper.fleet",
+    "GcpInterruptionResponder": "spotkeeper.gcp.responder",
+    "GcpInterruptionResponderArgs": "spotkeeper.gcp.responder",
+    "GcpTrainingFleet": "spotkeeper.gcp.training_fleet",
+    "GcpTrainingFleetArgs": "spotkeeper.gcp.fleet_args",
 }
 
 

@@ -139,8 +139,12 @@ import functions_framework
 
 from spotkeeper_responder.gcp.handler import handle
 
-on_message = functions_framework.cloud_event(handle)
+
+@functions_framework.cloud_event
+def on_message(event):
+    handle(event)
 """
+"""The framework knows a function that takes events by its own name, so that it is told of none when it is started."""
 _GCP_REQUIREMENTS = "functions-framework>=3.8,<4\n"
 _AGENT_MAIN = """\
 import sys
@@ -171,6 +175,11 @@ def function_archive(cloud: str) -> pulumi.AssetArchive:
         cloud: ``aws`` or ``gcp``.
     """
     return pulumi.AssetArchive({name: pulumi.StringAsset(text) for name, text in function_sources(cloud).items()})
+
+
+def function_digest(cloud: str) -> str:
+    """Return a digest of the responder's function for a cloud, which is another one whenever the code is."""
+    return hashlib.sha256(repr(sorted(function_sources(cloud).items())).encode()).hexdigest()
 
 
 def function_sources(cloud: str) -> Mapping[str, str]:

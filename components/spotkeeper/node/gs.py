@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from urllib.parse import quote
 
 from spotkeeper.node.web import request
+
+SUFFIX = ".b64"
+"""What names of objects end with: they are text, because Pulumi writes no other ones without a file."""
 
 
 def token() -> str:
@@ -17,8 +21,8 @@ def token() -> str:
 
 
 def fetch(bucket: str, key: str, region: str) -> bytes:  # noqa: ARG001 - a bucket is reached everywhere by one name
-    """Return an object."""
+    """Return what an object holds."""
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
     base = emulator if "://" in emulator else f"http://{emulator}" if emulator else "https://storage.googleapis.com"
-    url = f"{base}/storage/v1/b/{bucket}/o/{quote(key, safe='')}?alt=media"
-    return request("GET", url, {"Authorization": f"Bearer {token()}"})
+    url = f"{base}/storage/v1/b/{bucket}/o/{quote(key + SUFFIX, safe='')}?alt=media"
+    return base64.b64decode(request("GET", url, {"Authorization": f"Bearer {token()}"}))

@@ -171,4 +171,5 @@ def _is_healthy(managed: Mapping[str, Any]) -> bool:
 
 
 def _version(managed: Mapping[str, Any]) -> str:
-    return str(managed.get("version", {}).get("instanceTemplate", "")).rpartition("/")[2]
+    """Return what follows the last hyphen of its template's name: the same for the templates of both groups."""
+    return str(managed.get("version", {}).get("instanceTemplate", "")).rpartition("/")[2].rpartition("-")[2]
