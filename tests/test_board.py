@@ -58,7 +58,9 @@ def board(new_board: Callable[[], Board]) -> Board:
 
 def test_absent(board: Board) -> None:
     assert board.read("a/b.json") is None
-    assert board.read_changed("a/b.json", '"x"') is None
+    gone = board.write("gone", b"", expect=ANY)
+    board.delete("gone")
+    assert board.read_changed("a/b.json", gone) is None
     assert list(board.list("")) == []
     assert list(board.list_folders("a/")) == []
     board.delete("a/b.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,8 @@ from spotkeeper_responder import SPOT, Completion, Termination
 
 
 @pytest.fixture
-def account() -> Iterator[Account]:
-    with LocalGcp(FAST) as local:
+def account(tmp_path: Path) -> Iterator[Account]:
+    with LocalGcp(tmp_path, FAST) as local:
         yield Account(local, fleet())
 
 
@@ -42,7 +43,7 @@ def test_who_is_preempted_is_another_node_when_its_group_has_replaced_it(account
     account.make({"spot": 2, "backup": 0})
     before = account.nodes(SPOT, 2)
     name, _, _number = before[0].partition(".")
-    account.local.preempt(name)
+    account.local.interrupt(name, warn=False)
     wait_until(lambda: before[0] not in {i.node for i in account.view().spot.live})
     after = account.nodes(SPOT, 2)
     assert {node.partition(".")[0] for node in after} == {node.partition(".")[0] for node in before}

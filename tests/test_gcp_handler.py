@@ -23,6 +23,7 @@ from gcp_support import GcpMetadata, serving_gcp
 from gcs_support import BUCKET, Storage, serving_storage
 from spotkeeper.archives import function_sources
 from spotkeeper_lab.local_gcp import LocalGcp
+from spotkeeper_lab.local_gcp.web import Reply
 from spotkeeper_ledger import FleetLedger, FleetSpec, NodeNotice, SignalBoard, dump, keys, load, notice_id
 from spotkeeper_responder import SPOT
 
@@ -88,7 +89,7 @@ def function(tmp_path: Path, metadata: GcpMetadata) -> Iterator[Function]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = tmp_path / "function.log"
-    with LocalGcp(FAST) as local, serving_storage(storage) as url, log.open("wb") as output:
+    with LocalGcp(tmp_path / "cloud", FAST) as local, serving_storage(storage) as url, log.open("wb") as output:
         environment = {
             "PATH": os.environ["PATH"],
             "GCE_METADATA_HOST": metadata.host,
@@ -175,7 +176,7 @@ def test_a_message_comes_again_while_the_ledger_is_away(
 ) -> None:
     lost = account.nodes(SPOT, 3)[0]
     answer = function.storage.answer
-    monkeypatch.setattr(function.storage, "answer", lambda *asked: answer("GET", "/none", {}, b""))
+    monkeypatch.setattr(function.storage, "answer", lambda *_: Reply(503))
     assert function.preempted(lost, "4") == 500
     monkeypatch.setattr(function.storage, "answer", answer)
     assert function.preempted(lost, "4") == 200

@@ -355,11 +355,3 @@ def test_instances_groups_and_zones_are_listed() -> None:
     zones = cloud.do("GET", f"{BASE}/zones")["items"]
     assert f"{REGION}-a" in [one["name"] for one in zones]
     assert cloud.do("GET", f"{BASE}/zones/{REGION}-a")["region"].endswith(f"/regions/{REGION}")
-
-
-def test_calls_are_counted_by_caller_refused_ones_as_well() -> None:
-    cloud = Cloud()
-    for caller in ("responder", "responder", "agent"):
-        cloud.compute.api.answer("GET", f"{GROUPS}/nobody", b"", caller)
-    name = "compute.regionInstanceGroupManagers.get"
-    assert cloud.compute.calls.snapshot() == {"responder": {name: 2}, "agent": {name: 1}}

@@ -82,9 +82,9 @@ class Play:
 
     def runs(self, name: str) -> bool:
         """Whether it has started and has not ended, whatever the API says."""
-        told = self.cloud.told("node-started", "reclaimed", "terminated")
+        told = self.cloud.told("instance-running", "reclaimed", "terminated")
         whats = [what for _, what, node in told if node == name]
-        return bool(whats) and whats[-1] == "node-started"
+        return bool(whats) and whats[-1] == "instance-running"
 
     def supply(self) -> None:
         market = self.cloud.compute.market

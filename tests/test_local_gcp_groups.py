@@ -60,11 +60,11 @@ def test_a_preempted_instance_has_its_notice_then_its_shutdown_and_lives_again_u
     cloud.compute.preempt(victim["name"])
     cloud.compute.preempt(victim["name"])  # says nothing new
     cloud.clock.pass_by(notice + 30)
-    life = cloud.told("notice-injected", "leaving", "reclaimed")
+    life = cloud.told("notice-injected", "soft-off", "reclaimed")
     name = victim["name"]
     assert [(at - began, what, node) for at, what, node in life] == [
         (0, "notice-injected", name),
-        (notice, "leaving", name),
+        (notice, "soft-off", name),
         (notice + 30, "reclaimed", name),
     ]
     cloud.clock.pass_by(19)
@@ -89,7 +89,7 @@ def test_who_is_deleted_within_its_notice_leaves_once(later: int) -> None:
     cloud.clock.pass_by(later)
     cloud.do("POST", f"{GROUPS}/fleet/deleteInstances", {"instances": [link(one)]})
     cloud.clock.pass_by(300)
-    assert [what for _, what, _ in cloud.told("leaving", "reclaimed", "terminated")] == ["leaving", "terminated"]
+    assert [what for _, what, _ in cloud.told("soft-off", "reclaimed", "terminated")] == ["soft-off", "terminated"]
     assert not cloud.managed()
 
 
@@ -320,7 +320,7 @@ def test_a_simulated_maintenance_event_preempts_a_spot_instance() -> None:
     cloud.fleet(size=1)
     (one,) = cloud.booted()
     cloud.do("POST", f"/compute/v1/projects/local-project/{link(one)}/simulateMaintenanceEvent")
-    assert [what for _, what, _ in cloud.told("notice-injected", "leaving")] == ["notice-injected", "leaving"]
+    assert [what for _, what, _ in cloud.told("notice-injected", "soft-off")] == ["notice-injected", "soft-off"]
 
 
 def test_a_group_is_deleted_when_its_last_instance_is_gone() -> None:

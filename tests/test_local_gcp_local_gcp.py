@@ -1,5 +1,5 @@
 import threading
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -10,42 +10,33 @@ from test_local_gcp_server import QUICK, Client
 NOTICE = {**SPOT, "preemptionNoticeDuration": {"seconds": "120"}}
 
 
-def test_what_happens_is_told_when_it_happens_with_names_numbers_and_places() -> None:
-    told: list[tuple[str, str | None, dict[str, Any]]] = []
-
-    def tell(what: str, node: str | None, /, **details: Any) -> None:
-        told.append((what, node, details))
-
-    with LocalGcp(QUICK, tell=tell) as cloud:
+def test_what_happens_is_told_when_it_happens_with_names_numbers_and_places(tmp_path: Path) -> None:
+    with LocalGcp(tmp_path, QUICK) as cloud:
         client = Client(cloud.endpoint)
         client.done("POST", TEMPLATES, template(scheduling=SPOT))
         client.done("POST", GROUPS, group(size=1))
-        name = cloud.events.wait(lambda moment: moment.what == "node-started", 60).node
-        assert name
-        cloud.preempt(name)
-        starts = [0]
-
-        def again(moment: Any) -> bool:
-            starts[0] += moment.what == "node-started"
-            return starts[0] == 2
-
-        cloud.events.wait(again, 60)
-    life = ["instance-launched", "node-started", "notice-injected", "leaving", "reclaimed"]
-    assert [(what, node) for what, node, _ in told] == [
+        node = cloud.events.wait(lambda moment: moment.what == "instance-running", 60).node
+        assert node
+        cloud.interrupt(node, warn=False)
+        again = cloud.events.wait(lambda moment: moment.what == "instance-running" and moment.node != node, 60).node
+    assert again and again.partition(".")[0] == node.partition(".")[0]
+    told = cloud.events.moments()
+    life = ["instance-launched", "instance-running", "notice-injected", "soft-off", "reclaimed"]
+    assert [(moment.what, moment.node) for moment in told] == [
         ("desired-changed", None),
-        *((what, name) for what in (*life, "instance-launched", "node-started")),
+        *((what, node) for what in life),
+        ("instance-launched", again),
+        ("instance-running", again),
     ]
-    lives = [details["id"] for what, _, details in told if what == "node-started"]
-    assert len(set(lives)) == 2
-    assert {details["group"] for _, _, details in told} == {"fleet"}
-    _, _, first = told[1]
+    assert {moment.detail["group"] for moment in told} == {"fleet"}
+    first = told[1].detail
     assert (first["model"], first["machine_type"], first["zone"]) == ("SPOT", "g2-standard-4", "europe-west4-a")
-    assert [(moment.what, moment.node) for moment in cloud.events.moments()] == [(what, node) for what, node, _ in told]
+    assert (first["lifecycle"], first["version"]) == ("spot", "spot")
 
 
-def test_closing_leaves_no_thread_behind_though_a_connection_is_open() -> None:
+def test_closing_leaves_no_thread_behind_though_a_connection_is_open(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    cloud = LocalGcp(Timing(operation_seconds=3600))
+    cloud = LocalGcp(tmp_path, Timing(operation_seconds=3600))
     client = Client(cloud.endpoint)
     assert client.ask("POST", TEMPLATES, template())[0] == 200
     assert set(threading.enumerate()) - before
@@ -80,9 +71,9 @@ def test_an_instance_that_powers_itself_off_is_repaired_once_the_api_knows() -> 
     assert (again["name"], again["id"] == one["id"]) == (one["name"], False)
 
 
-def test_a_name_that_nobody_has_is_refused() -> None:
-    with LocalGcp(QUICK) as cloud, pytest.raises(ValueError, match="name: was 'nobody', expected"):
-        cloud.preempt("nobody")
+def test_a_name_that_nobody_has_is_refused(tmp_path: Path) -> None:
+    with LocalGcp(tmp_path, QUICK) as cloud, pytest.raises(ValueError, match="name: was 'nobody', expected"):
+        cloud.interrupt("nobody")
 
 
 def test_word_of_an_old_life_does_not_end_the_next_one() -> None:

@@ -2,6 +2,7 @@ import http.client
 import json
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,8 +10,8 @@ import pytest
 
 from local_gcp_support import GROUPS, TEMPLATES, group, template
 from spotkeeper_lab.local_gcp import LocalGcp, Timing
-from spotkeeper_lab.local_gcp.api import Answer, Api
 from spotkeeper_lab.local_gcp.server import Server
+from spotkeeper_lab.local_gcp.web import Reply, Request
 
 QUICK = Timing(
     boot_seconds=0.01, shutdown_seconds=0.01, status_lag_seconds=0, repair_delay_seconds=0, operation_seconds=0.01
@@ -37,14 +38,14 @@ class Client:
         return self.ask("POST", f"{where}/wait")[1]
 
 
-def test_connections_are_kept_and_changes_waited_for() -> None:
-    with LocalGcp(QUICK) as cloud:
+def test_connections_are_kept_and_changes_waited_for(tmp_path: Path) -> None:
+    with LocalGcp(tmp_path, QUICK) as cloud:
         client = Client(cloud.endpoint)
         client.connection.connect()
         mine = client.connection.sock.getsockname()
         assert client.done("POST", TEMPLATES, template())["status"] == "DONE"
         assert client.done("POST", GROUPS, group(size=1))["status"] == "DONE"
-        status, refused = client.ask("GET", f"{GROUPS}/nobody", Authorization="Bearer responder")
+        status, refused = client.ask("GET", f"{GROUPS}/nobody", Authorization="Bearer token-of-responder")
         assert (status, refused["error"]["errors"][0]["reason"]) == (404, "notFound")
         assert client.ask("GET", f"{GROUPS}/fleet")[1]["targetSize"] == 1
         assert client.connection.sock.getsockname() == mine
@@ -54,8 +55,8 @@ def test_connections_are_kept_and_changes_waited_for() -> None:
         assert not [moment for moment in cloud.events.moments() if moment.what == "local-cloud-failed"]
 
 
-def test_others_are_answered_while_one_waits_and_closing_lets_it_go() -> None:
-    cloud = LocalGcp(Timing(operation_seconds=3600, wait_seconds=3600))
+def test_others_are_answered_while_one_waits_and_closing_lets_it_go(tmp_path: Path) -> None:
+    cloud = LocalGcp(tmp_path, Timing(operation_seconds=3600, wait_seconds=3600))
     answers: list[Any] = []
     _, operation = Client(cloud.endpoint).ask("POST", TEMPLATES, template())
     where = operation["selfLink"].removeprefix("https://www.googleapis.com")
@@ -73,22 +74,18 @@ def test_others_are_answered_while_one_waits_and_closing_lets_it_go() -> None:
         other.ask("GET", where)
 
 
-def test_waiting_ends_after_the_longest_wait_with_the_operation_as_it_is() -> None:
-    with LocalGcp(Timing(operation_seconds=3600, wait_seconds=0.01)) as cloud:
+def test_waiting_ends_after_the_longest_wait_with_the_operation_as_it_is(tmp_path: Path) -> None:
+    with LocalGcp(tmp_path, Timing(operation_seconds=3600, wait_seconds=0.01)) as cloud:
         assert Client(cloud.endpoint).done("POST", TEMPLATES, template())["status"] == "PENDING"
-
-
-class Broken(Api):
-    def __init__(self) -> None:
-        """It has nothing to answer with."""
-
-    def answer(self, *_: object) -> Answer:
-        raise RuntimeError("lost")
 
 
 def test_what_fails_is_told_and_answered() -> None:
     told: list[str] = []
-    server = Server(Broken(), told.append)
+
+    def lose(_: Request) -> Reply:
+        raise RuntimeError("lost")
+
+    server = Server(lose, told.append)
     try:
         status, answer = Client(server.endpoint).ask("GET", "/")
         assert (status, "lost" in answer["error"]["message"]) == (500, True)
@@ -97,8 +94,8 @@ def test_what_fails_is_told_and_answered() -> None:
         server.close()
 
 
-def test_it_is_reached_from_this_machine_only() -> None:
-    with LocalGcp(QUICK) as cloud:
+def test_it_is_reached_from_this_machine_only(tmp_path: Path) -> None:
+    with LocalGcp(tmp_path, QUICK) as cloud:
         host, port = urlsplit(cloud.endpoint).hostname, urlsplit(cloud.endpoint).port
         assert host == "127.0.0.1"
         with pytest.raises(OSError):

@@ -33,6 +33,8 @@ LEAVES: Mapping[str, str] = {
     "chosen": "is chosen by its group to end",
     "rebalanced": "has been replaced and is to end",
     "forced": "ends with its group",
+    "replaced": "is to be replaced by its group",
+    "deleted": "is deleted behind its group's back",
 }
 """Why a node leaves to what is told of it."""
 SENTENCES: Mapping[str, Callable[[Moment], str]] = {

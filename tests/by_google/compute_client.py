@@ -32,8 +32,8 @@ def compute() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalGcp]:
-    with LocalGcp(QUICK) as made:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGcp]:
+    with LocalGcp(tmp_path_factory.mktemp("cloud"), QUICK) as made:
         yield made
 
 
@@ -105,7 +105,7 @@ def started(cloud: LocalGcp, name: str, count: int) -> None:
     seen: set[str] = set()
 
     def holds(moment: Any) -> bool:
-        if moment.what == "node-started" and moment.detail["group"] == name:
+        if moment.what == "instance-running" and moment.detail["group"] == name:
             seen.add(moment.detail["id"])
         return len(seen) >= count
 
@@ -120,7 +120,7 @@ def test_a_group_lives_through_a_preemption_and_loses_whom_it_is_told_to(
     of_fleet = {**clients.where, "instance_group_manager": "fleet"}
     before = list(clients.groups.list_managed_instances(**of_fleet))
     assert [(one.current_action, one.instance_status) for one in before] == [("NONE", "RUNNING")] * 2
-    cloud.preempt(before[0].name)
+    cloud.interrupt(before[0].name)
     started(cloud, "fleet", 3)
     request = compute.ListManagedInstancesRegionInstanceGroupManagersRequest(**of_fleet, max_results=1)
     after = list(clients.groups.list_managed_instances(request=request))
@@ -134,7 +134,9 @@ def test_a_group_lives_through_a_preemption_and_loses_whom_it_is_told_to(
     )
     for _ in range(2):  # the second one is the first one repeated
         clients.groups.delete_instances(request=request).result(timeout=30)
-    cloud.events.wait(lambda moment: moment.what == "terminated" and moment.node == after[1].name, timeout=60)
+    cloud.events.wait(
+        lambda moment: moment.what == "terminated" and moment.node == f"{after[1].name}.{after[1].id}", timeout=60
+    )
     assert clients.groups.get(**of_fleet).target_size == 1
     zone = after[0].instance.split("/")[-3]
     instance = clients.instances.get(project=cloud.project, zone=zone, instance=after[0].name)

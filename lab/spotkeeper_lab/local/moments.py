@@ -17,10 +17,11 @@ class Moment:
     """Unix seconds."""
     what: str
     """``instance-launched``, ``node-started``, ``node-failed``, ``warning-sent``, ``notice-injected``, ``launch-
-    refused``, ``reclaimed``, ``killed``, ``frozen``, ``woken``, ``hostile``, ``terminated``, ``lifecycle-wait``,
-    ``lifecycle-completed``, ``leaving``, ``desired-changed``, ``ssm-delivered``, ``announced``, ``function-
-    invoked``, ``function-failed``, ``fault-began``, ``fault-ended``, ``resource-changing``, ``resource-deleting``,
-    ``deploying``, ``deployed``, ``deploy-failed``, ``local-cloud-failed``."""
+    refused``, ``reclaimed``, ``killed``, ``frozen``, ``woken``, ``hostile``, ``terminated``, ``leaving``, ``desired-
+    changed``, ``announced``, ``alarm``, ``function-invoked``, ``function-failed``, ``fault-began``, ``fault-ended``,
+    ``resource-changing``, ``resource-deleting``, ``deploying``, ``deployed``, ``deploy-failed``, ``local-cloud-
+    failed``; on AWS ``lifecycle-wait``, ``lifecycle-completed`` and ``ssm-delivered``; on Google Cloud ``instance-
+    running``, ``soft-off`` and ``dead-lettered``."""
     node: str | None
     """The instance that it happened to, if it was one."""
     detail: Mapping[str, Any]

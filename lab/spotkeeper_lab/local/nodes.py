@@ -180,17 +180,26 @@ class Nodes(Generic[M]):
         for folder in ("tmp", "var/log"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / "instance-id").write_text(f"{node}\n")
-        script = root / "boot-script"
-        script.write_text(machine.machine.script)
         machine.server = machine.machine.serve()
         with self._lock:
             machine.up = True
         if machine.machine.script:
-            with (root / "var/log/boot-script.log").open("wb") as log:
-                boot = self._spawn(machine, ["/bin/bash", str(script)], self._own(machine), log.fileno())
+            boot = self.start_script(node, "boot-script", machine.machine.script)
             watch = threading.Thread(target=self._watch, args=(machine, boot), name="local-boot", daemon=True)
             machine.starting.append(watch)
             watch.start()
+
+    def start_script(self, node: str, name: str, script: str) -> subprocess.Popen[bytes]:
+        """Start a script on a node, as root would run it; what it prints goes to a log of its name.
+
+        Raises:
+            ProcessLookupError: The node does not run (any more).
+        """
+        machine = self._machine(node)
+        path = machine.node.dir / name
+        path.write_text(script)
+        with (machine.node.dir / f"var/log/{name}.log").open("wb") as log:
+            return self._spawn(machine, ["/bin/bash", str(path)], self._own(machine), log.fileno())
 
     def stop(self, node: str, then: Callable[[], None]) -> None:
         """Shut a node down: SIGTERM now, SIGKILL ``kill_seconds`` later, then ``then``."""

@@ -1,5 +1,7 @@
 """A node's ``systemctl``: starts the service of a unit below ``SPOTKEEPER_ROOT``, in the environment it was called in.
 
+What supervises a service ends its main process when it is sent :data:`STOP`, as systemd does when it shuts down.
+
 Commands: ``daemon-reload``, ``enable [--now]`` and ``start``. Settings of a unit that count: ``ExecStart``,
 ``Environment``, ``WorkingDirectory``, ``Restart`` (``no``, ``on-failure`` or ``always``) and ``RestartSec`` (plain
 seconds). What a service prints goes to ``var/log/<unit>.log``.
@@ -11,14 +13,19 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
+STOP = signal.SIGUSR1
+"""Sent to what supervises a service: its main process is told to end (``SIGTERM``), and not started again."""
 _SUPERVISE = "--supervise"
+_PIDS = "run/systemd"
 
 
 @dataclass
@@ -67,17 +74,46 @@ def again(unit: Unit, code: int) -> bool:
 def supervise(unit: Unit) -> int:
     """Run a service, again for as long as its unit wants that; return its last exit code."""
     environment = {**os.environ, **unit.environment}
+    stopped, main = False, None
+
+    def stop(_: int, __: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        if main is not None:
+            main.terminate()
+
+    signal.signal(STOP, stop)
     while True:
-        code = subprocess.run(unit.command, env=environment, cwd=unit.directory, check=False).returncode  # noqa: S603
-        if not again(unit, code):
+        main = subprocess.Popen(unit.command, env=environment, cwd=unit.directory)  # noqa: S603 - the unit's own
+        if stopped:
+            main.terminate()  # it was told to while it started
+        code = main.wait()
+        if stopped or not again(unit, code):
             return code
         time.sleep(unit.restart_seconds)
+
+
+def supervisors(root: Path) -> list[int]:
+    """Return the processes that supervise services of the node with this root directory, those that are left."""
+    found = []
+    for path in (root / _PIDS).glob("*.pid"):
+        pid = int(path.read_text() or "0")
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if _SUPERVISE.encode() in command.split(b"\0"):
+            found.append(pid)
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do what is asked; return the exit code."""
     root = Path(os.environ["SPOTKEEPER_ROOT"])
     if arguments[:1] == [_SUPERVISE]:
+        pids = root / _PIDS
+        pids.mkdir(parents=True, exist_ok=True)
+        (pids / f"{arguments[1]}.pid").write_text(str(os.getpid()))
         return supervise(parse(_file(root, arguments[1]).read_text()))
     words = [argument for argument in arguments if not argument.startswith("--")]
     options = [argument for argument in arguments if argument.startswith("--")]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from spotkeeper_lab.local.calls import UNKNOWN, CallCounter
 from spotkeeper_lab.local_gcp import group_api
 from spotkeeper_lab.local_gcp.discovery import Discovery
+from spotkeeper_lab.local_gcp.firewalls import Firewalls
 from spotkeeper_lab.local_gcp.group_api import Given, GroupApi, page
 from spotkeeper_lab.local_gcp.groups import Groups
-from spotkeeper_lab.local_gcp.instances import Instance
+from spotkeeper_lab.local_gcp.instances import BEHIND_ITS_BACK, Instance
 from spotkeeper_lab.local_gcp.operations import Operation, Operations
 from spotkeeper_lab.local_gcp.refusals import Refused, invalid, not_done, not_found
 from spotkeeper_lab.local_gcp.templates import Templates
@@ -32,28 +32,24 @@ class Answer:
 
 
 class Api:
-    """Answers requests.
+    """Answers requests."""
 
-    Args:
-        calls: where every call of a known method is counted, by its caller (the bearer token) and its id, refused ones
-            as well.
-    """
-
-    def __init__(
-        self, world: World, document: Discovery, groups: Groups, operations: Operations, calls: CallCounter
-    ) -> None:
+    def __init__(self, world: World, document: Discovery, groups: Groups, operations: Operations) -> None:
         self._world = world
         self._document = document
         self._validation = Validation(document)
         self._groups = groups
         self._operations = operations
-        self._calls = calls
         self._templates = Templates(world, operations, self._user_of)
+        firewalls = Firewalls(world, operations)
         self._methods: dict[str, Callable[[Given, Given], Operation | Given]] = {
             **group_api.methods(GroupApi(world, groups, self._templates, operations)),
             f"{_REGION_TEMPLATES}.insert": lambda asked, body: self._templates.insert(_scope(asked), body),
             f"{_REGION_TEMPLATES}.get": self._template,
             f"{_REGION_TEMPLATES}.delete": self._delete_template,
+            f"{_REGION_TEMPLATES}.list": self._list_templates,
+            f"{_TEMPLATES}.list": self._list_templates,
+            **firewalls.methods(),
             f"{_TEMPLATES}.insert": lambda asked, body: self._templates.insert(_scope(asked), body),
             f"{_TEMPLATES}.get": self._template,
             f"{_TEMPLATES}.delete": self._delete_template,
@@ -77,25 +73,23 @@ class Api:
         """Ids of the methods that are done."""
         return self._methods.keys()
 
-    def answer(self, verb: str, target: str, body: bytes, caller: str = UNKNOWN) -> Answer:
+    def answer(self, verb: str, target: str, body: bytes) -> Answer:
         """Answer one request.
 
         Args:
             verb: of HTTP.
             target: path and query.
             body: JSON, or nothing.
-            caller: under whose name it is counted.
         """
         try:
-            return Answer(200, self._answer(verb, target, body, caller))
+            return Answer(200, self._answer(verb, target, body))
         except Refused as refused:
             return Answer(refused.status, refused.body())
 
-    def _answer(self, verb: str, target: str, body: bytes, caller: str) -> Mapping[str, Any]:
+    def _answer(self, verb: str, target: str, body: bytes) -> Mapping[str, Any]:
         url = urlsplit(target)
         found = self._document.find(verb, url.path)
         method = found.method
-        self._calls.add(caller, method.id)
         asked = self._validation.query(method, found.path, parse_qs(url.query, keep_blank_values=True))
         given = self._validation.body(method, _json(body))
         if method.id not in self._methods:
@@ -126,6 +120,9 @@ class Api:
     def _template(self, asked: Given, _: Given) -> Given:
         return self._templates.get(self._world.path(_scope(asked), "instanceTemplates", asked["instanceTemplate"])).body
 
+    def _list_templates(self, asked: Given, _: Given) -> Given:
+        return _listing("instanceTemplate", self._templates.all(_scope(asked)), asked)
+
     def _delete_template(self, asked: Given, _: Given) -> Operation:
         return self._templates.delete(_scope(asked), asked["instanceTemplate"])
 
@@ -141,7 +138,7 @@ class Api:
         return _listing("instance", found, asked)
 
     def _delete_instance(self, asked: Given, _: Given) -> Operation:
-        return self._of_instance("delete", asked, self._groups.instances.stop)
+        return self._of_instance("delete", asked, lambda one: self._groups.instances.stop(one, BEHIND_ITS_BACK))
 
     def _simulate(self, asked: Given, _: Given) -> Operation:
         def preempt(instance: Instance) -> None:
@@ -170,7 +167,7 @@ class Api:
         return _listing("zone", [self._zone(zone) for zones in self._world.regions.values() for zone in zones], asked)
 
 
-def _listing(kind: str, found: list[Given], asked: Given) -> Given:
+def _listing(kind: str, found: Sequence[Given], asked: Given) -> Given:
     for name in ("filter", "orderBy"):
         if asked.get(name):
             raise not_done(f"the parameter {name}")

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from spotkeeper_lab.local_gcp import members as plan
-from spotkeeper_lab.local_gcp.instances import Instance, Instances
+from spotkeeper_lab.local_gcp.instances import CHOSEN, FORCED, NAMED, REPLACED, Instance, Instances
 from spotkeeper_lab.local_gcp.market import Market
 from spotkeeper_lab.local_gcp.members import CREATING, DELETING, NONE, RECREATING, Member
 from spotkeeper_lab.local_gcp.placement import places
@@ -92,7 +92,7 @@ class Groups:
             group.told = target
             self._world.tell("desired-changed", None, group=group.name, desired=target)
         for member in plan.victims(group.members, target):
-            self._delete(group, member)
+            self._delete(group, member, FORCED if group.emptied else CHOSEN)
         for _ in range(target - len(plan.staying(group.members))):
             self._numbers += 1
             group.members.append(Member(self._numbers, self._name(group), "", group.template))
@@ -102,7 +102,7 @@ class Groups:
         """Delete members; the group's size is lower by so many."""
         group.fields["targetSize"] -= len(members)
         for member in members:
-            self._delete(group, member)
+            self._delete(group, member, NAMED)
         self.converge(group)
 
     def recreate(self, members: Sequence[Member], template: Template) -> None:
@@ -111,7 +111,7 @@ class Groups:
             member.next_template = template
             if member.instance:
                 member.action = RECREATING
-                self.instances.stop(member.instance)
+                self.instances.stop(member.instance, REPLACED)
 
     def of(self, instance: Instance) -> tuple[Group, Member] | None:
         """Return the group and the member that an instance belongs to."""
@@ -151,10 +151,10 @@ class Groups:
             self._world.tell("launch-refused", member.name, **facts)
         self._world.after(self._world.timing.retry_seconds, partial(self._try, group, member))
 
-    def _delete(self, group: Group, member: Member) -> None:
+    def _delete(self, group: Group, member: Member, why: str) -> None:
         member.action, member.refusal = DELETING, None
         if member.instance:
-            self.instances.stop(member.instance)
+            self.instances.stop(member.instance, why)
         else:
             group.members.remove(member)
 

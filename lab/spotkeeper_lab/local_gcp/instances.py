@@ -13,7 +13,10 @@ from spotkeeper_lab.local_gcp.templates import Template
 from spotkeeper_lab.local_gcp.world import ROOT, World, now
 
 PROVISIONING, STAGING, RUNNING, STOPPING = "PROVISIONING", "STAGING", "RUNNING", "STOPPING"
-RECLAIMED, TERMINATED, POWERED_OFF = "reclaimed", "terminated", "powered-off"
+RECLAIMED, TERMINATED, POWERED_OFF, KILLED = "reclaimed", "terminated", "powered-off", "killed"
+NAMED, CHOSEN, FORCED, REPLACED, BEHIND_ITS_BACK = "named", "chosen", "forced", "replaced", "deleted"
+"""Why an instance is deleted: somebody named it; its group had too many and chose it; the group is deleted; the group
+is to give it a new life; somebody deleted it without its group."""
 
 
 @dataclass(eq=False)
@@ -34,9 +37,28 @@ class Instance:
     noticed: bool = False
     """Whether its metadata says that it is preempted."""
     ending: str = ""
-    """How it ends, once its operating system has been told to shut down: ``reclaimed``, ``terminated`` (somebody
-    deleted it) or ``powered-off`` (it did so by itself)."""
+    """How it ends, once that has begun: ``reclaimed``, ``terminated`` (somebody deleted it), ``powered-off`` (its
+    operating system did so by itself) or ``killed`` (its host has failed)."""
     ended: bool = False
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """As its template has them."""
+        found: Mapping[str, str] = self.template.properties.get("labels", {})
+        return found
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """Its metadata: its template's, and what its group adds."""
+        items = self.template.properties.get("metadata", {}).get("items", ())
+        given = {str(item["key"]): str(item.get("value", "")) for item in items}
+        return {**given, "created-by": self.created_by, "instance-template": self.template.path}
+
+    @property
+    def account(self) -> str:
+        """Its service account's address, empty where it has none."""
+        accounts = self.template.properties.get("serviceAccounts", ())
+        return str(accounts[0].get("email", "")) if accounts else ""
 
 
 class Instances:
@@ -93,17 +115,24 @@ class Instances:
         self._tell("notice-injected", instance, kind="interruption", notice_seconds=notice)
         self._world.after(notice, partial(self._soft_off, instance, RECLAIMED))
 
-    def stop(self, instance: Instance) -> None:
+    def stop(self, instance: Instance, why: str) -> None:
         """Delete an instance, with the time that it has for its shutdown; one that has not booted goes at once."""
         if instance.ending:
             return
         instance.status = STOPPING
+        self._tell("leaving", instance, why=why)
         self._soft_off(instance, TERMINATED)
 
     def powered_off(self, instance: Instance) -> None:
         """The operating system of an instance has shut down, by itself or before its time for that was over."""
         if instance.running:
             instance.ending = instance.ending or POWERED_OFF
+            self._end(instance)
+
+    def killed(self, instance: Instance) -> None:
+        """The host of an instance has failed: it is gone without a word, and the API knows later."""
+        if not instance.ended:
+            instance.ending = KILLED
             self._end(instance)
 
     def _stage(self, instance: Instance) -> None:
@@ -113,7 +142,7 @@ class Instances:
     def _run(self, instance: Instance) -> None:
         if not instance.ending:
             instance.status, instance.running = RUNNING, True
-            self._tell("node-started", instance)
+            self._tell("instance-running", instance)
             self._started(instance)
 
     def _soft_off(self, instance: Instance, how: str) -> None:
@@ -124,7 +153,7 @@ class Instances:
         if not instance.running:
             self._end(instance)
             return
-        self._tell("leaving", instance, why=how)
+        self._tell("soft-off", instance, how=how)
         if how == RECLAIMED:
             self._world.after(timing.status_lag_seconds, partial(self._show_stopping, instance))
         self._world.after(timing.shutdown_seconds, partial(self._end, instance))
@@ -150,6 +179,7 @@ class Instances:
     def _tell(self, what: str, instance: Instance, **details: Any) -> None:
         place = instance.place
         facts = {"id": instance.id, "zone": place.zone, "machine_type": place.machine_type, "model": place.model}
+        facts["version"] = instance.template.path.rpartition("/")[2]
         group = instance.created_by.rpartition("/")[2]
         self._world.tell(what, instance.name, group=group, **facts, **details)
 
@@ -157,11 +187,7 @@ class Instances:
         """Return an instance as the API has it."""
         properties, place = instance.template.properties, instance.place
         zone = f"{ROOT}{self._world.path('zones', place.zone)}"
-        items = [*properties.get("metadata", {}).get("items", ())]
-        items += [
-            {"key": "created-by", "value": instance.created_by},
-            {"key": "instance-template", "value": instance.template.path},
-        ]
+        items = [{"key": key, "value": value} for key, value in instance.attributes.items()]
         copied = {name: properties[name] for name in ("labels", "scheduling", "tags") if name in properties}
         return {
             "kind": "compute#instance",

@@ -1,56 +1,157 @@
-"""The local Google Cloud as a whole."""
+"""The local Google Cloud as a whole: what Spotkeeper needs of it, with real processes for its instances."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
+from spotkeeper_lab.local import breakdowns, processes
 from spotkeeper_lab.local.calls import CallCounter
+from spotkeeper_lab.local.faults import CallFaults
 from spotkeeper_lab.local.moments import EventLog
+from spotkeeper_lab.local.nodes import MARK
 from spotkeeper_lab.local.timers import Timers
+from spotkeeper_lab.local_gcp import logs
+from spotkeeper_lab.local_gcp.buckets import Buckets
+from spotkeeper_lab.local_gcp.callers import RESPONDER, node_of, token_of
 from spotkeeper_lab.local_gcp.compute import Compute
+from spotkeeper_lab.local_gcp.discovery import discovery
+from spotkeeper_lab.local_gcp.front import SERVICES, Front, refuse
+from spotkeeper_lab.local_gcp.function import Deployed, Function, FunctionFailed, FunctionKilled
+from spotkeeper_lab.local_gcp.functions import Functions
+from spotkeeper_lab.local_gcp.iam import Iam
+from spotkeeper_lab.local_gcp.logs import Logs
+from spotkeeper_lab.local_gcp.machines import GROUP_LABEL, PROJECT_NUMBER, Machines
 from spotkeeper_lab.local_gcp.market import Market
+from spotkeeper_lab.local_gcp.metadata import PREEMPTED, TRUE, Metadata, MetadataServer, account
+from spotkeeper_lab.local_gcp.monitoring import Monitoring
+from spotkeeper_lab.local_gcp.pubsub import ABSENT, MessageFaults, PubSub
+from spotkeeper_lab.local_gcp.scheduler import Scheduler
 from spotkeeper_lab.local_gcp.server import Server
+from spotkeeper_lab.local_gcp.services import Services
+from spotkeeper_lab.local_gcp.storage_json import StorageJson
 from spotkeeper_lab.local_gcp.timing import Timing
-from spotkeeper_lab.local_gcp.world import REGIONS, Tell, World
+from spotkeeper_lab.local_gcp.web import Reply
+from spotkeeper_lab.local_gcp.world import REGIONS, World
+
+_GONE = ("reclaimed", "terminated", "powered-off", "killed")
+"""Ends of an instance."""
 
 
 class LocalGcp:
-    """One project of Compute Engine on this machine, until it is closed; a context manager.
+    """One project of Google Cloud on this machine; a context manager that ends everything it has started.
 
     Args:
-        timing: how long it takes for its part.
+        work_dir: a directory of its own, where nodes live and the function is unpacked; made where it is not there. It
+            stays when the cloud is gone.
+        timing: how long the cloud takes for its part.
+        events: where what happens is written down.
         project: the one project that there is.
-        regions: region to its zones.
-        tell: is told what happens, when it happens, beside :attr:`events`. It is called under the cloud's lock, so it
-            must be short and ask nothing of the cloud.
+        regions: region to its zones; the first one is :attr:`region`.
     """
 
     def __init__(
         self,
+        work_dir: Path,
         timing: Timing | None = None,
         *,
+        events: EventLog | None = None,
         project: str = "local-project",
         regions: Mapping[str, Sequence[str]] = REGIONS,
-        tell: Tell | None = None,
     ) -> None:
-        self.project, self.events = project, EventLog()
-        self._tell = tell
-        self._timers = Timers(self._failed)
-        self._compute = Compute(World(timing or Timing(), self._timers, self._happened, project, regions))
-        self._server = Server(self._compute.api, self._failed)
+        with ExitStack() as closing:
+            self.project, self.region = project, next(iter(regions))
+            self.events = EventLog() if events is None else events
+            self._timing = timing or Timing()
+            work_dir.mkdir(parents=True, exist_ok=True)
+            self._dir = work_dir.resolve()
+            timers = self._timers = Timers(self._failed)
+            closing.callback(timers.close)
+            processes.adopt_orphans(True)
+            closing.callback(processes.adopt_orphans, False)
+            guard = processes.start_guard(f"{MARK}={self._dir}")
+            closing.callback(guard.communicate)
+
+            self.calls = CallCounter()
+            self.faults = MessageFaults()
+            self.call_faults: CallFaults[Reply] = CallFaults(refuse, SERVICES, self.events, timers)
+            self.function: Function | None = None
+            self._unwarned: set[str] = set()
+            self._world = World(self._timing, timers, self._happened, project, regions)
+            self._compute = Compute(self._world)
+            self.buckets, self._iam = Buckets(), Iam()
+            redelivery = self._timing.redelivery_seconds
+            self._pubsub = PubSub(timers, self.faults, self._push, self._buried, redelivery)
+            closing.callback(self._pubsub.close)
+            self._logs = Logs(project, self._pubsub)
+            self._scheduler = Scheduler(self._pubsub)
+            self._functions = Functions(self.buckets, self._pubsub, self._deploy)
+            self._monitoring = Monitoring(self.events, self._logs)
+            services = (self._pubsub, self._logs, self._scheduler, self._functions, self._iam, self._monitoring)
+            methods = {name: method for service in services for name, method in service.methods().items()}
+            storage = StorageJson(self.buckets, discovery("storage.v1"), lambda: self.endpoint)
+            front = Front(
+                self._compute.api,
+                self.buckets,
+                storage,
+                Services(methods),
+                self._iam,
+                self.calls,
+                self.call_faults,
+                self._account_of,
+            )
+            self._server = Server(front.answer, self._failed)
+            closing.callback(self._server.close)
+            closing.callback(self._compute.close)
+            closing.callback(self.call_faults.close)  # the server waits for calls that hang
+
+            host = self.endpoint.removeprefix("http://")
+            self._shared = {
+                MARK: str(self._dir),
+                "STORAGE_EMULATOR_HOST": self.endpoint,
+                "GOOGLE_BASE_URL": self.endpoint,  # as obstore calls it
+                "PUBSUB_EMULATOR_HOST": host,
+                "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": self.endpoint,
+            }
+            self._accounts: dict[str, MetadataServer] = {}
+            self._opening = threading.Lock()
+            closing.callback(self._close_accounts)
+            self.nodes = Machines(self._dir, self.events, timers, self._shared, project, self._off)
+            closing.callback(self.nodes.close)
+            closing.callback(timers.close)  # before the nodes, so that none boots behind their back
+            self._closing = closing.pop_all()
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the cloud, which is open already."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the cloud; raises ``RuntimeError`` if something went wrong in its own threads and nothing else did."""
         self.close()
+        if kind is None and (failures := self.failures()):
+            raise RuntimeError(f"the local cloud failed:\n{failures[0]}")
+
+    def close(self) -> None:
+        """End every process, thread and connection. The working directory stays. Closing again does nothing."""
+        self._closing.close()
+
+    def failures(self) -> list[str]:
+        """Return the tracebacks of what went wrong in the cloud's own threads; a run that has any proves nothing."""
+        return [str(moment.detail["error"]) for moment in self.events.moments() if moment.what == "local-cloud-failed"]
+
+    # For those who use the cloud.
 
     @property
     def endpoint(self) -> str:
-        """Where the API is reached: what a client takes as its endpoint, without a path."""
+        """Where all its services are reached: what a client takes as its endpoint, without a path."""
         return self._server.endpoint
 
     @property
@@ -58,39 +159,199 @@ class LocalGcp:
         """How many instances may run."""
         return self._compute.market
 
-    @property
-    def calls(self) -> CallCounter:
-        """How often which method was called, by the caller's bearer token."""
-        return self._compute.calls
+    def objects(self, bucket: str, prefix: str) -> dict[str, bytes]:
+        """Return the objects of a bucket whose names begin with ``prefix``. No call is made, and none is counted.
 
-    def preempt(self, name: str) -> None:
-        """Take a running spot instance back; nothing happens where that is under way.
+        Raises ``Refused`` if there is no such bucket.
+        """
+        with self.buckets.lock:
+            within = self.buckets.find(bucket)
+            found = {name: within.get(name) for name in within.names(prefix)}
+            return {name: stored.body for name, stored in found.items() if stored is not None}
+
+    def environment(self, caller: str) -> dict[str, str]:
+        """Return what a process needs in its environment to call this cloud under the name of ``caller``.
+
+        A process that has it in its environment counts as one of the cloud's: it is ended when the cloud is closed.
+        """
+        with self._opening:
+            if caller not in self._accounts:
+                email = f"{caller}@{self.project}.iam.gserviceaccount.com"
+                told = {"project/project-id": self.project, "project/numeric-project-id": PROJECT_NUMBER}
+                values = {**told, **account(email, token_of(caller))}
+                self._accounts[caller] = MetadataServer("127.0.0.1", Metadata(values))
+            return {**self._shared, "GCE_METADATA_HOST": self._accounts[caller].host}
+
+    # For those who stage what happens in it.
+
+    def deploy_function(self) -> None:
+        """Start the function that was declared, and the clock that fires what is scheduled.
 
         Raises:
-            ValueError: There is none of that name, or it is no spot instance that runs.
+            RuntimeError: There is not exactly one function, or it runs already.
+            FunctionFailed: It does not come up.
         """
-        self._compute.preempt(name)
+        if self.function is not None:
+            raise RuntimeError("the function runs already")
+        names = [str(one["name"]) for one in self._functions.all]
+        if len(names) != 1:
+            raise RuntimeError(f"functions: were {len(names)}, expected one")
+        deployed, environment = self._functions.deployed(names[0]), self.environment(RESPONDER)
+        function = Function(deployed, self._dir / "function", environment, self._printed)
+        self._closing.callback(self._pubsub.close)
+        self._closing.callback(function.close)
+        function.warm_up()
+        self.function = function
+        self._timers.after(self._timing.tick_seconds, self._tick)
 
-    def powered_off(self, number: str) -> None:
-        """An instance's operating system has shut down: it is gone before its time for that is over, or at all.
-
-        Whoever runs processes for instances says so when they have ended; nothing happens if it is gone already.
+    def interrupt(self, node_id: str, *, warn: bool = True) -> None:
+        """Take a node back, as Compute Engine does with spot instances only: notice, soft off, end.
 
         Args:
-            number: the instance's, because the next one has the same name: ``id`` in what is told.
+            node_id: the node; raises ``ValueError`` where it does not run (any more).
+            warn: whether the audit log is told as well, through :attr:`faults`. The node's own metadata always is.
         """
-        self._compute.powered_off(number)
+        name, _, number = node_id.partition(".")
+        if not warn:
+            self._unwarned.add(node_id)
+        self._compute.preempt(name, number or None)
 
-    def close(self) -> None:
-        """Stop: nothing happens any more, and nobody is answered."""
-        self._compute.close()
-        self._server.close()
-        self._timers.close()
+    def kill(self, node_id: str) -> None:
+        """Let a node's host fail: its processes are gone at once, and the API shows it as running a while longer."""
+        with self._world.lock:
+            if self._compute.instance(*node_id.split(".", 1)) is None:
+                return
+        self.nodes.die(node_id)
+        self._compute.killed(node_id.partition(".")[2])
 
-    def _happened(self, what: str, node: str | None, /, **details: Any) -> None:
-        self.events.add(what, node, **details)
-        if self._tell:
-            self._tell(what, node, **details)
+    def freeze(self, node_id: str) -> None:
+        """Stop everything that runs on a node; see :func:`spotkeeper_lab.local.breakdowns.freeze`."""
+        breakdowns.freeze(self.nodes, self.events, node_id)
+
+    def thaw(self, node_id: str, *, job_only: bool = False) -> None:
+        """Let a stopped node go on; see :func:`spotkeeper_lab.local.breakdowns.thaw`."""
+        breakdowns.thaw(self.nodes, self.events, node_id, job_only=job_only)
+
+    def kill_function(self) -> None:
+        """Kill the function's process, if there is one, and return when it is gone."""
+        if self.function is not None:
+            self.function.kill()
+
+    def publish(self, data: bytes, attributes: Mapping[str, str] | None = None) -> None:
+        """Publish a message to the topic from which the function gets its own, whatever it says."""
+        self._pubsub.publish(self._topic(), data, attributes or {})
+
+    def send_event(self, name: str, number: str, *, times: int = 1) -> None:
+        """Let the audit log tell the function of a preemption that never was; it comes ``times`` times."""
+        zone = self._world.regions[self.region][0]
+        for _ in range(times):
+            self._logs.write(logs.preempted(self.project, zone, name, number, time.time()))
+
+    def send_raw(self, body: str) -> None:
+        """Bring the function a message with any text."""
+        self.publish(body.encode())
+
+    # What happens in it.
+
+    def _happened(self, what: str, name: str | None, /, **details: Any) -> None:
+        """Compute Engine tells what happens, under its lock: name a node as everybody else does, and let it follow."""
+        number, group = str(details.get("id", "")), str(details.get("group", ""))
+        node = f"{name}.{number}" if name and number else name
+        made = self._compute.group(group)
+        label = made.template.properties.get("labels", {}).get(GROUP_LABEL, "") if made else ""
+        told = {**details, "group": label or group, **({"name": group} if what == "desired-changed" else {})}
+        if what == "launch-refused":
+            node = None  # it is none yet
+        if node is not None and number:
+            self._follow(what, str(name), number, node, told)
+        self.events.add("terminated" if what == "powered-off" else what, node, **told)
+
+    def _follow(self, what: str, name: str, number: str, node: str, told: dict[str, Any]) -> None:
+        if what == "instance-launched":
+            instance = self._compute.instance(name, number)
+            if instance is not None:
+                told["lifecycle"] = instance.place.model.lower()
+                self.nodes.add(node, instance)
+        elif what == "instance-running":
+            self._timers.after(0.0, partial(self.nodes.start, node))
+        elif what == "notice-injected":
+            told["deadline"] = time.time() + told["notice_seconds"]
+            self.nodes.metadata(node).set(PREEMPTED, TRUE)
+            self._warn(name, str(told["zone"]), number, node)
+        elif what == "soft-off":
+            self._timers.after(0.0, partial(self.nodes.shut_down, node))
+        elif what in _GONE:
+            self._timers.after(0.0, partial(self.nodes.die, node))
+
+    def _warn(self, name: str, zone: str, number: str, node: str) -> None:
+        if node in self._unwarned:
+            return
+        happened_at = time.time()
+
+        def write() -> None:
+            entry = logs.preempted(self.project, zone, name, number, happened_at)
+            if not self.faults.drop_warnings:
+                self._logs.write(entry)
+            self.events.add("warning-sent", node, kind="interruption")
+
+        self._timers.after(self._timing.audit_seconds, write)
+
+    def _off(self, node: str) -> None:
+        self._compute.powered_off(node.partition(".")[2])
+
+    def _push(self, address: str, body: bytes, headers: Mapping[str, str], seconds: float, *, again: bool) -> int:
+        function, began = self.function, time.monotonic()
+        if function is None or not address.startswith(function.deployed.url):
+            return ABSENT
+        try:
+            status = function.request(body, headers, seconds)
+        except FunctionKilled as error:
+            raise OSError(str(error)) from None  # who did it has told
+        except FunctionFailed as error:
+            if not function.closed:
+                self.events.add("function-failed", batch=1, error=str(error))
+            raise OSError(str(error)) from None
+        ms = round(1000 * (time.monotonic() - began))
+        refused = int(status >= 300)
+        self.events.add("function-invoked", batch=1, repeated=int(again), ms=ms, failed=refused, status=status)
+        return status
+
+    def _deploy(self, deployed: Deployed) -> None:
+        """A function was declared anew while it runs."""
+        if self.function is not None:
+            self.function.replace(deployed)
+
+    def _printed(self, line: str) -> None:
+        if self.function is None:
+            return
+        if (error := self.function.failures.feed(line)) is not None:
+            self.events.add("function-failed", batch=1, error=error)
+        self._logs.write(logs.printed(self.project, self.function.deployed.name, line))
+
+    def _buried(self, subscription: str) -> None:
+        self.events.add("dead-lettered", subscription=subscription)
+
+    def _tick(self) -> None:
+        self._scheduler.fire()
+        self._monitoring.watch()
+        self._timers.after(self._timing.tick_seconds, self._tick)
+
+    def _topic(self) -> str:
+        pushed = [one for one in self._pubsub.subscriptions if one.get("pushConfig", {}).get("pushEndpoint")]
+        if len(pushed) != 1:
+            raise RuntimeError(f"push subscriptions: were {len(pushed)}, expected one, to the function")
+        return str(pushed[0]["topic"])
+
+    def _account_of(self, token: str) -> str:
+        """The address of the service account that a token is of, if its permissions count here."""
+        if node := node_of(token):
+            return self.nodes.account(node)
+        accounts = [one["serviceConfig"].get("serviceAccountEmail", "") for one in self._functions.all]
+        return str(accounts[0]) if accounts and token == token_of(RESPONDER) else ""
+
+    def _close_accounts(self) -> None:
+        for server in self._accounts.values():
+            server.close()
 
     def _failed(self, traceback: str) -> None:
         self.events.add("local-cloud-failed", error=traceback)

@@ -1,9 +1,8 @@
-"""The HTTP server in front of the API, on a free port of 127.0.0.1; connections stay open between requests."""
+"""The HTTP server in front of all services, on a free port of 127.0.0.1; connections stay open between requests."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 import traceback
@@ -11,23 +10,22 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from spotkeeper_lab.local.calls import UNKNOWN
-from spotkeeper_lab.local_gcp.api import Answer, Api
 from spotkeeper_lab.local_gcp.refusals import Refused
+from spotkeeper_lab.local_gcp.web import Reply, Request, reply
 
-_BEARER = "Bearer "
+_NO_BODY = (204, 304)
 
 
 class Server:
     """Serves until it is closed.
 
     Args:
-        api: answers requests.
+        answer: answers requests.
         failed: is told of a request that could not be answered, by its traceback; the caller gets status 500.
     """
 
-    def __init__(self, api: Api, failed: Callable[[str], object]) -> None:
-        self._server = _Listener(("127.0.0.1", 0), _handler(api, failed))
+    def __init__(self, answer: Callable[[Request], Reply], failed: Callable[[str], object]) -> None:
+        self._server = _Listener(("127.0.0.1", 0), _handler(answer, failed))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="local-gcp-server", daemon=True
         )
@@ -76,29 +74,30 @@ class _Listener(ThreadingHTTPServer):
         """A client has gone away: requests that fail are told by their handler."""
 
 
-def _handler(api: Api, failed: Callable[[str], object]) -> type[BaseHTTPRequestHandler]:
+def _handler(answer: Callable[[Request], Reply], failed: Callable[[str], object]) -> type[BaseHTTPRequestHandler]:
     class Conversation(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
         wbufsize = -1  # headers and body leave together
 
         def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            bearer = self.headers.get("Authorization", "")
-            caller = bearer.removeprefix(_BEARER) if bearer.startswith(_BEARER) else UNKNOWN
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(headers.get("content-length") or 0))
             try:
-                answer = api.answer(self.command, self.path, body, caller)
+                given = answer(Request(self.command, self.path, headers, body))
             except Exception as error:  # noqa: BLE001 - it must be told and not only end the connection
                 failed(traceback.format_exc())
-                answer = Answer(500, Refused(500, "backendError", repr(error)).body())
-            content = json.dumps(answer.body).encode()
-            self.send_response(answer.status)
-            self.send_header("Content-Type", "application/json; charset=UTF-8")
+                given = reply(Refused(500, "backendError", repr(error)).body(), 500)
+            content = b"" if given.status in _NO_BODY else given.body
+            self.send_response(given.status)
+            for name, value in given.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":
+                self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class's names
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class's names
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
             """Say nothing: calls are counted."""

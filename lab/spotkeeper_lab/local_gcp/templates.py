@@ -50,6 +50,10 @@ class Templates:
             raise not_found(path)
         return self._all[path]
 
+    def all(self, scope: str) -> list[Mapping[str, Any]]:
+        """Return the templates of a region, or the global ones."""
+        return [one.body for path, one in self._all.items() if path.startswith(f"{self._world.path(scope)}/")]
+
     def insert(self, scope: str, body: Mapping[str, Any]) -> Operation:
         """Make a template.
 

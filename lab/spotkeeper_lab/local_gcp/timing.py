@@ -33,10 +33,18 @@ class Timing:
     """From a request to the end of its operation, at which it takes effect. A group is deleted when it is empty."""
     wait_seconds: float = 120.0
     """For how long ``wait`` waits for an operation at most."""
+    tick_seconds: float = 60.0
+    """Between two firings of a scheduled job, whatever its schedule says."""
+    audit_seconds: float = 10.0
+    """From a preemption to the entry in the audit log; five and nineteen seconds are known."""
+    redelivery_seconds: float | None = None
+    """From a failed push of a message to the next one; by default what the subscription says, doubled each time."""
 
     def __post_init__(self) -> None:
         """Refuse durations that cannot be."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (field.name == "retry_seconds" and value == 0):
+            if value is None:
+                continue
+            if value < 0 or (field.name in ("retry_seconds", "tick_seconds") and value == 0):
                 raise ValueError(f"{field.name}: was {value!r}, expected a positive number of seconds")
