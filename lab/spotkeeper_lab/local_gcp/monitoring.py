@@ -1,7 +1,8 @@
 """Cloud Monitoring: alert policies on entries of the log, and on metrics that count them.
 
-A policy that takes labels out of an entry tells people of it (``announced``); any other rings (``alarm``). Minutes count
-back from the present, where Cloud Monitoring's begin with whole minutes: so an alarm rings up to a minute earlier here.
+A policy that takes labels out of an entry tells people of it (``announced``); any other rings (``alarm``). Periods
+count back from the present, where Cloud Monitoring's begin with whole minutes: so an alarm rings up to a minute earlier
+here.
 
 Not done: metrics of Google's own services (policies on them are kept, and never ring), values of metrics other than how
 many entries there were, notification channels (they are kept), rate limits of notifications.
@@ -56,11 +57,8 @@ class Monitoring:
 
     def methods(self) -> Mapping[str, Method]:
         """Return what answers which method."""
-        policies = _methods("monitoring.projects.alertPolicies", "alertPolicies", self.policies, self._create)
-        channels = _methods(
-            "monitoring.projects.notificationChannels", "notificationChannels", self.channels, self._add
-        )
-        return {**policies, **channels}
+        policies = _methods("alertPolicies", self.policies, self._create)
+        return {**policies, **_methods("notificationChannels", self.channels, self._add)}
 
     def watch(self) -> None:
         """See which policies on metrics ring now."""
@@ -93,7 +91,7 @@ class Monitoring:
         metric = _METRIC.search(str(threshold.get("filter", "")))
         if metric is None:
             return
-        aggregation = next(iter(threshold.get("aggregations", ())), {})
+        aggregation: Given = next(iter(threshold.get("aggregations", ())), {})
         period = _seconds(aggregation.get("alignmentPeriod", "60s"))
         windows = 1 + int(_seconds(threshold.get("duration", "0s")) // period)
         now, made = time.time(), self._made[str(policy["name"])]
@@ -141,7 +139,8 @@ def breaches(counted: Sequence[float], end: float, period: float, threshold: Giv
     return _COMPARISONS[threshold["comparison"]](found, float(threshold.get("thresholdValue", 0)))
 
 
-def _methods(prefix: str, sort: str, kept: Kept, create: Method) -> Mapping[str, Method]:
+def _methods(sort: str, kept: Kept, create: Method) -> Mapping[str, Method]:
+    prefix = f"monitoring.projects.{sort}"
     return {
         f"{prefix}.create": create,
         f"{prefix}.get": lambda asked, _: kept.get(asked["name"]),
