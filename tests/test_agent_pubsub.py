@@ -57,6 +57,18 @@ def test_the_responder_understands_what_a_node_says_and_finds_the_notice(
     assert parse("m", said["attributes"], b"") == [Heard("m", NoticeWritten("n.7"), "a-fleet")]
 
 
+def test_a_stand_in_with_a_metadata_server_is_told_who_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(lambda _: Answer()) as server, serving_gcp() as metadata:
+        metadata.values["service-accounts/default/token"] = json.dumps({"access_token": "t", "expires_in": 3600})
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.url.removeprefix("http://"))
+        monkeypatch.setenv("GCE_METADATA_HOST", metadata.host)
+        Topic(TOPIC).publish({"a": "b"})
+        assert server.asked[0].headers["authorization"] == "Bearer t"
+        monkeypatch.delenv("GCE_METADATA_HOST")
+        Topic(TOPIC).publish({"a": "b"})
+        assert "authorization" not in server.asked[1].headers
+
+
 def test_it_speaks_with_the_machines_token_and_tells_a_refusal_from_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([Answer(), Answer(403), Answer(401), Answer(429), Answer(404), Answer(hang_up=True)])
     with answering(lambda _: next(answers)) as server, serving_gcp() as metadata:

@@ -112,7 +112,9 @@ def test_a_node_is_told_who_it_is_and_that_it_is_taken_back(cloud_of: Callable[.
 
 def test_a_preempted_node_shuts_down_in_order_and_its_group_replaces_it(cloud_of: Callable[..., Cloud]) -> None:
     cloud = cloud_of()
-    node = cloud.boot(SERVICE, shutdown='echo "$GCE_METADATA_HOST" >"$SPOTKEEPER_ROOT/last-words"')
+    asked = "http://169.254.169.254/computeMetadata/v1/instance/preempted"
+    say = f'curl -s -H "Metadata-Flavor: Google" {asked}; echo; echo /usr/local/bin/agent'
+    node = cloud.boot(SERVICE, shutdown=f'({say}) >"$SPOTKEEPER_ROOT/last-words"')
     root = cloud.root(node)
     wait_until((root / "up").exists)
     cloud.local.interrupt(node)
@@ -121,7 +123,7 @@ def test_a_preempted_node_shuts_down_in_order_and_its_group_replaces_it(cloud_of
     gone = cloud.until("reclaimed", node=node)
     assert gone.at - notice.at >= 0.29, "not before its notice is over"
     assert (root / "bye").read_text() == "bye\n", "the service's main process was asked to end, and not started again"
-    assert (root / "last-words").read_text().startswith("127.0.0.2:")
+    assert (root / "last-words").read_text() == f"TRUE\n{root}/usr/local/bin/agent\n"
     wait_until(lambda: processes.find(f"SPOTKEEPER_ROOT={root}") == [])
     again = cloud.local.events.wait(lambda m: m.what == "node-started" and m.node != node, 30).node
     assert str(again).partition(".")[0] == node.partition(".")[0]

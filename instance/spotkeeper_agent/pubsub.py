@@ -23,14 +23,17 @@ class Topic:
 
     Args:
         name: ``projects/<project>/topics/<topic>``.
-        tokens: default the service account of this machine; none is sent to ``PUBSUB_EMULATOR_HOST``, which is honoured
-            as in Google's own clients.
+        tokens: default the service account of this machine; none is sent to ``PUBSUB_EMULATOR_HOST``, unless there is a
+            metadata server of the same kind (``GCE_METADATA_HOST``).
+
+    ``PUBSUB_EMULATOR_HOST`` is honoured, as in Google's own clients.
     """
 
     def __init__(self, name: str, tokens: Optional[TokenSource] = None) -> None:
         emulator = os.environ.get("PUBSUB_EMULATOR_HOST")
+        anonymous = emulator and not os.environ.get("GCE_METADATA_HOST")
         self._target = f"/v1/{name}:publish"
-        self._tokens = tokens or (None if emulator else TokenSource())
+        self._tokens = tokens or (None if anonymous else TokenSource())
         self._http = Http(f"http://{emulator}" if emulator else URL, TIMEOUT_SECONDS)
 
     def publish(self, attributes: Mapping[str, str]) -> None:

@@ -98,6 +98,7 @@ def function(
             "timeout_seconds": FUNCTION_SECONDS,
             "ingress_settings": "ALLOW_INTERNAL_ONLY",
             "environment_variables": {
+                "THREADS": str(CONCURRENCY),  # the framework's server takes four requests a processor otherwise
                 "SPOTKEEPER_LEDGER": responder.apply(lambda known: f"gs://{known}"),
                 "SPOTKEEPER_PROJECT": place.project,
                 "SPOTKEEPER_REGION": place.region,

@@ -26,6 +26,8 @@ GROUP_LABEL, FLEET_LABEL = "spotkeeper-group", "spotkeeper-fleet"
 """Labels of instances that say of which group, ``spot`` or ``backup``, and fleet they are."""
 PROJECT_NUMBER = "123456789012"
 STARTUP, SHUTDOWN = "startup-script", "shutdown-script"
+_LINK_LOCAL = "169.254.169.254"
+"""Address of every machine's metadata server; here each has one of its own."""
 _LOOK_SECONDS = 0.05
 
 
@@ -78,6 +80,8 @@ class Machines(Nodes[Metadata]):
         self._accounts: dict[str, str] = {}
         self._scripts: dict[str, str] = {}
         """Shutdown scripts of nodes that have one."""
+        self._hosts: dict[str, str] = {}
+        """Where the metadata servers of nodes that have booted are."""
 
     def account(self, node: str) -> str:
         """Return the address of a node's service account, empty where it has none or never was."""
@@ -95,22 +99,36 @@ class Machines(Nodes[Metadata]):
             fleet=instance.labels.get(FLEET_LABEL, ""),
             script=instance.attributes.get(STARTUP, ""),
             metadata=metadata,
-            serve=partial(MetadataServer, address, metadata),
+            serve=partial(self._serve, node, address, metadata),
             environment=lambda endpoint: {"GCE_METADATA_HOST": endpoint.removeprefix("http://")},
         )
         self.make(machine)
 
+    def _serve(self, node: str, address: str, metadata: Metadata) -> MetadataServer:
+        server = MetadataServer(address, metadata)
+        self._hosts[node] = server.host
+        return server
+
     def shut_down(self, node: str) -> None:
         """Tell a node's operating system to shut down, and its cloud when it has."""
         root, script = self.node(node).dir, None
+        told = (
+            self._scripts[node]
+            .replace("/usr/local/bin/", f"{root}/usr/local/bin/")
+            .replace(_LINK_LOCAL, self.metadata_host(node))
+        )
         services = supervisors(root)
         for pid in services:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, STOP)
         if self._scripts[node]:
             with contextlib.suppress(ProcessLookupError):
-                script = self.start_script(node, SHUTDOWN, self._scripts[node])
+                script = self.start_script(node, SHUTDOWN, told)
         self._wait(node, script)
+
+    def metadata_host(self, node: str) -> str:
+        """Return address and port of a node's metadata server."""
+        return self._hosts.get(node, _LINK_LOCAL)
 
     def _wait(self, node: str, script: subprocess.Popen[bytes] | None) -> None:
         """Look again and again whether everything has ended that a shutdown waits for."""
