@@ -65,7 +65,7 @@ def main() -> int:
         loader.load_state_dict(loaded["loader"])  # type: ignore[arg-type]
         step = int(loaded["step"])  # type: ignore[call-overload]
     guard = CheckpointGuard(store)
-    diary = Diary(rank)
+    diary = Diary()
     while step < TOTAL:
         for batches in loader.steps():
             weights, ids = 0.0, []

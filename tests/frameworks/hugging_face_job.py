@@ -1,9 +1,10 @@
-"""Training with the Trainer of transformers: a tiny model made from its configuration, with dropout."""
+"""Training with the Trainer of transformers: a tiny model made from its configuration, with dropout; also on ranks."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from transformers import (
 from spotkeeper_training.adapters.hugging_face import SpotkeeperCallback
 
 SIZE, BATCH, STEPS = 60, 6, 30
+RANKS = int(os.environ.get("WORLD_SIZE", "1"))
 
 
 class Sentences(torch.utils.data.Dataset[dict[str, Any]]):
@@ -46,7 +48,7 @@ class DiaryTrainer(Trainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> torch.Tensor:
         time.sleep(self.pace)
         step = self.state.global_step
-        DIARY.add(step=step, epoch=step * BATCH // SIZE, ids=inputs.pop("index").tolist(), weight=1.0)
+        DIARY.add(step=step, epoch=step * BATCH // SIZE, ids=inputs.pop("index").tolist(), weight=1 / RANKS)
         loss: torch.Tensor = super().training_step(model, inputs, *arguments, **options)
         return loss
 
@@ -77,7 +79,7 @@ def main() -> int:
     arguments = TrainingArguments(
         output_dir=str(output_dir),
         max_steps=STEPS,
-        per_device_train_batch_size=BATCH,
+        per_device_train_batch_size=BATCH // RANKS,
         learning_rate=0.01,
         save_strategy="steps" if options.steps else "no",
         save_steps=options.steps or 500,
@@ -99,7 +101,8 @@ def main() -> int:
     hashed = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         hashed.update(name.encode() + value.numpy().tobytes())
-    write_result(digest=hashed.hexdigest(), step=trainer.state.global_step)
+    if trainer.is_world_process_zero():
+        write_result(digest=hashed.hexdigest(), step=trainer.state.global_step)
     return 0
 
 

@@ -1,9 +1,10 @@
-"""Training with Lightning: dropout, augmentation in workers, a schedule, validation after each epoch."""
+"""Training with Lightning: dropout, augmentation, a schedule, validation after each epoch; DDP on several ranks."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import random
 import sys
 import time
@@ -18,6 +19,7 @@ from spotkeeper_training.adapters.torch_data import StepLoader
 from spotkeeper_training.sampler import GlobalBatchSampler
 
 SIZE, BATCH, EPOCHS = 90, 12, 4
+RANKS, RANKS_HERE = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 class Points(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, int]]):
@@ -45,7 +47,7 @@ class Model(LightningModule):
         points, labels, indices = batch
         time.sleep(self.pace)
         epoch = self.trainer.current_epoch
-        self.diary.add(step=self.trainer.global_step, epoch=epoch, ids=indices.tolist(), weight=1.0)
+        self.diary.add(step=self.trainer.global_step, epoch=epoch, ids=indices.tolist(), weight=1 / RANKS)
         return nn.functional.cross_entropy(self.layers(points), labels)
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
@@ -61,14 +63,20 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pace", type=float, default=0.0)
     parser.add_argument("--save-every", type=float, default=600.0)
+    parser.add_argument("--validate-every", type=int, help="steps; default: after each epoch")
     options = parser.parse_args()
 
     seed_everything(1)
     model = Model(options.pace)
+    torch.manual_seed(100 + int(os.environ.get("RANK", "0")))
     spot = SpotkeeperCallback(save_interval_seconds=options.save_every)
     trainer = Trainer(
         max_epochs=EPOCHS,
         accelerator="cpu",
+        devices=RANKS_HERE,
+        num_nodes=RANKS // RANKS_HERE,
+        strategy="ddp" if RANKS > 1 else "auto",
+        val_check_interval=options.validate_every,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -81,7 +89,8 @@ def main() -> int:
     hashed = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         hashed.update(name.encode() + value.numpy().tobytes())
-    write_result(digest=hashed.hexdigest(), step=trainer.global_step)
+    if trainer.is_global_zero:
+        write_result(digest=hashed.hexdigest(), step=trainer.global_step)
     return 0
 
 

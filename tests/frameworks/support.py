@@ -17,6 +17,7 @@ from spotkeeper_training import CheckpointStore
 
 HERE = Path(__file__).parent
 DIARY, RESULT, MEETING = "FRAMEWORKS_DIARY", "FRAMEWORKS_RESULT", "FRAMEWORKS_MEETING"
+TORCHRUN = ("-m", "torch.distributed.run")
 SECONDS = 300.0
 """How long anything may take: many times what it takes on a machine with nothing else to do."""
 
@@ -29,6 +30,8 @@ class Runs:
     job: str
     options: Sequence[str] = ()
     ranks: int = 1
+    torchrun: bool = False
+    """Whether torchrun starts the ranks, as frameworks expect it."""
     env: dict[str, str] = field(default_factory=dict)
     attempt: int = -1
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -59,20 +62,23 @@ class Runs:
             run_dir.ATTEMPT: str(self.attempt),
             DIARY: str(self.folder / f"diary-{self.attempt}"),
             RESULT: str(self.folder / "result"),
-            MEETING: (self.folder / f"meeting-{self.attempt}").as_uri(),
+            **({} if self.torchrun else {MEETING: (self.folder / f"meeting-{self.attempt}").as_uri()}),
             **self.env,
         }
         ranks = ranks or self.ranks
+        command = [str(HERE / self.job), *self.options, *options]
+        if self.torchrun:
+            command = [*TORCHRUN, "--standalone", f"--nproc-per-node={ranks}", *command]
         with self.log.open("ab") as log:
             self.processes = [
                 subprocess.Popen(
-                    [sys.executable, str(HERE / self.job), *self.options, *options],
-                    env={**env, "RANK": str(rank), "WORLD_SIZE": str(ranks)},
+                    [sys.executable, *command],
+                    env=env if self.torchrun else {**env, "RANK": str(rank), "WORLD_SIZE": str(ranks)},
                     cwd=self.folder,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
-                for rank in range(ranks)
+                for rank in range(1 if self.torchrun else ranks)
             ]
 
     @property
@@ -82,10 +88,7 @@ class Runs:
     def diary(self, attempt: int | None = None) -> list[dict[str, object]]:
         """The lines of all ranks of one attempt."""
         attempt = self.attempt if attempt is None else attempt
-        lines = []
-        for path in sorted(self.folder.glob(f"diary-{attempt}*")):
-            lines += [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-        return lines
+        return lines_of(self.folder, f"diary-{attempt}*")
 
     def step(self) -> int:
         """The step that the present attempt has begun last."""
@@ -150,12 +153,20 @@ class Runs:
 class Diary:
     """What a trainer writes down after each step, for the checker."""
 
-    def __init__(self, rank: int = 0) -> None:
-        self._file = Path(f"{os.environ[DIARY]}-r{rank}").open("a", buffering=1)  # noqa: SIM115 - open while it trains
-        self._rank = rank
+    def __init__(self) -> None:
+        self._rank = int(os.environ.get("RANK", "0"))
+        self._attempt = int(os.environ[run_dir.GENERATION]) - 1
+        path = Path(f"{os.environ[DIARY]}-r{self._rank}")
+        self._file = path.open("a", buffering=1)
 
     def add(self, **facts: object) -> None:
-        self._file.write(json.dumps({"attempt": int(os.environ[run_dir.ATTEMPT]), "rank": self._rank, **facts}) + "\n")
+        self._file.write(json.dumps({"attempt": self._attempt, "rank": self._rank, **facts}) + "\n")
+
+
+def lines_of(folder: Path, pattern: str) -> list[dict[str, object]]:
+    """The lines of all diaries of that name that are whole."""
+    texts = [path.read_text() for path in sorted(folder.glob(pattern))]
+    return [json.loads(line) for text in texts for line in text.splitlines() if line.endswith("}")]
 
 
 def write_result(**facts: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import two_nodes
 from support import Runs
 
 import lineage
@@ -67,3 +68,12 @@ def test_an_output_dir_is_adopted_on_the_first_run(
     runs.finish()
     assert runs.result()["digest"] == undisturbed
     check(runs, [0, 13])
+
+
+def test_the_node_of_one_of_two_ranks_is_taken_back(tmp_path: Path, started: Callable[..., Runs]) -> None:
+    """The Trainer's DDP, an agent and a torchrun on each node, none of which sees the other's files."""
+    calm = started(tmp_path / "calm", "hugging_face_job.py", ranks=2, torchrun=True)
+    calm.start()
+    calm.finish()
+    (tmp_path / "team").mkdir()
+    assert two_nodes.interrupted(tmp_path / "team", "hugging_face_job.py", SIZE, leaver=1) == calm.result()["digest"]

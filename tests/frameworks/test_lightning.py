@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import two_nodes
 from support import Runs
 
 import lineage
@@ -23,7 +24,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_interrupted_and_killed(undisturbed: str, tmp_path: Path, started: Callable[..., Runs]) -> None:
-    runs = started(tmp_path, "lightning_job.py", ["--pace", "0.05"])
+    """Every save is right before a validation, which Lightning leaves out when it goes on from there."""
+    runs = started(tmp_path, "lightning_job.py", ["--pace", "0.05", "--validate-every", "1"])
     resumed_at = [0]
     runs.start()
     resumed_at.append(runs.interrupt_after(2))
@@ -37,3 +39,12 @@ def test_interrupted_and_killed(undisturbed: str, tmp_path: Path, started: Calla
     entries = [lineage.Entry(**line) for attempt in range(3) for line in runs.diary(attempt)]  # type: ignore[arg-type]
     assert lineage.check(entries, resumed_at, SIZE).problems == []
     assert [min(entry.step for entry in entries if entry.attempt == number) for number in range(3)] == resumed_at
+
+
+def test_the_node_of_one_of_two_ranks_is_taken_back(tmp_path: Path, started: Callable[..., Runs]) -> None:
+    """Lightning's DDP, an agent and a torchrun on each node."""
+    calm = started(tmp_path / "calm", "lightning_job.py", ranks=2, torchrun=True)
+    calm.start()
+    calm.finish()
+    (tmp_path / "team").mkdir()
+    assert two_nodes.interrupted(tmp_path / "team", "lightning_job.py", SIZE, leaver=1) == calm.result()["digest"]

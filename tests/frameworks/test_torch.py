@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import two_nodes
 from support import Runs
 
 import lineage
@@ -46,11 +47,17 @@ def test_interrupted_twice_and_killed_once(
     assert found.lost == [(1, step) for step in sorted(lost)]
 
 
-def test_two_ranks_go_on_where_two_ranks_stopped(tmp_path: Path, started: Callable[..., Runs]) -> None:
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Two ranks that are left alone."""
+    runs = Runs(tmp_path_factory.mktemp("through"), "torch_job.py", ranks=2)
+    runs.start()
+    runs.finish()
+    return runs
+
+
+def test_two_ranks_go_on_where_two_ranks_stopped(through: Runs, tmp_path: Path, started: Callable[..., Runs]) -> None:
     """DistributedDataParallel: each rank goes on with random states of its own, and with what rank 0 has saved."""
-    through = started(tmp_path / "through", "torch_job.py", ranks=2)
-    through.start()
-    through.finish()
     stopped = started(tmp_path / "stopped", "torch_job.py", ranks=2)
     stopped.start("--stop-at", "9")
     stopped.finish(75)
@@ -63,3 +70,8 @@ def test_two_ranks_go_on_where_two_ranks_stopped(tmp_path: Path, started: Callab
         entries = [lineage.Entry(**line) for attempt in attempts for line in runs.diary(attempt)]  # type: ignore[arg-type]
         found = lineage.check(entries, resumed_at, SIZE)
         assert (found.problems, found.lost) == ([], [])
+
+
+def test_the_node_of_one_of_two_ranks_is_taken_back(through: Runs, tmp_path: Path) -> None:
+    """DistributedDataParallel, an agent and a torchrun on each node; the rank that saves for all has to go."""
+    assert two_nodes.interrupted(tmp_path, "torch_job.py", SIZE, leaver=0) == through.result()["digest"]

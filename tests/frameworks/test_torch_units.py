@@ -130,6 +130,20 @@ def test_what_is_not_in_the_checkpoint_is_named(uri: str) -> None:
         next(again.steps(loader()))
 
 
+def test_a_rank_that_takes_itself_for_another_is_refused(
+    uri: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting = tmp_path_factory.mktemp("meeting") / "file"
+    torch.distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=0, world_size=1)
+    try:
+        Training(store=CheckpointStore(uri), model=torch.nn.Linear(2, 2))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(ValueError, match="rank: was 0 of 2, expected 0 of 1 as training has it: start every rank"):
+            Training(store=CheckpointStore(uri), model=torch.nn.Linear(2, 2))
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_a_finished_job_is_not_trained_any_further(uri: str) -> None:
     steps = loader()
     first = Training(store=CheckpointStore(uri), total=5, loader=steps)

@@ -55,7 +55,7 @@ def main() -> None:
     random.seed(1)
     model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 2))
     if world_size > 1:
-        distributed.init_process_group("gloo", init_method=os.environ[MEETING], rank=rank, world_size=world_size)
+        distributed.init_process_group("gloo", init_method=os.environ.get(MEETING), rank=rank, world_size=world_size)
         model = nn.parallel.DistributedDataParallel(model)  # type: ignore[assignment]
         torch.manual_seed(100 + rank)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
@@ -72,7 +72,7 @@ def main() -> None:
         scaler=scaler,
         loader=loader,
     )
-    diary = Diary(rank)
+    diary = Diary()
     for step in training.steps(loader):
         ids: list[int] = []
         weights = 0.0

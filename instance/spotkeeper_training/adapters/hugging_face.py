@@ -78,7 +78,8 @@ class SpotkeeperCallback(TrainerCallback):
         return str(folder)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Begin to watch."""
+        """Begin to watch. Raises ``ValueError`` for ranks that do not know each other."""
+        self._watch.expect(args.process_index, args.world_size)
         self._watch.begin(state.global_step, state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -94,7 +95,7 @@ class SpotkeeperCallback(TrainerCallback):
         folder = self._output_dir / f"checkpoint-{state.global_step}"
         if not self._watch.save(state.global_step, self._parts(folder, args)):
             return
-        if args.should_save and self._own not in (None, folder) and not _is_due(self._own, args):
+        if args.local_process_index == 0 and self._own not in (None, folder) and not _is_due(self._own, args):
             shutil.rmtree(self._own, ignore_errors=True)
         self._own = folder
         if state.global_step != state.max_steps:

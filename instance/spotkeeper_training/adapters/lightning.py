@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 from spotkeeper_training import CheckpointStore
 from spotkeeper_training.adapters import random_states
@@ -36,7 +36,10 @@ CHECKPOINT, RANDOM = "lightning.ckpt", "random.pt"
 class SpotkeeperCallback(Callback):
     """Saves the trainer's own checkpoint, and every rank's random states, which Lightning leaves out.
 
-    For strategies whose checkpoint is one file (one device, DDP).
+    For strategies whose checkpoint is one file (one device, DDP). Several ranks are started by torchrun.
+
+    What validation draws does not move the generators that training draws from: a job that was saved right before a
+    validation goes on behind it, as Lightning does not make up for it, and would train with other random numbers.
 
     Args:
         store: where checkpoints go; default: where the agent says.
@@ -55,6 +58,7 @@ class SpotkeeperCallback(Callback):
         self._random: Optional[Mapping[str, Any]] = None
         self._folder = tempfile.TemporaryDirectory(prefix="spotkeeper-lightning-")
         self._step = -1
+        self._put_back: Optional[Callable[[], None]] = None
 
     def ckpt_path(self, existing: Union[str, Path, None] = None) -> Optional[str]:
         """Return what to pass to ``trainer.fit(ckpt_path=…)``: a file with the latest checkpoint.
@@ -74,6 +78,10 @@ class SpotkeeperCallback(Callback):
         path.write_bytes(self._watch.common(restored)[CHECKPOINT])
         torch.load(path, weights_only=True, mmap=True)  # refuses code; Lightning would run it
         return str(path)
+
+    def setup(self, trainer: Any, *_: Any, **__: Any) -> None:
+        """Refuse ranks that do not know each other."""
+        self._watch.expect(trainer.global_rank, trainer.world_size)
 
     def on_train_start(self, trainer: Any, *_: Any) -> None:
         """Begin to watch."""
@@ -95,6 +103,12 @@ class SpotkeeperCallback(Callback):
         if step != self._step:
             self._step = step
             self._watch.step_done(step, _total(trainer), lambda: self._parts(trainer))
+        self._put_back = random_states.remember()
+
+    def on_validation_end(self, *_: Any) -> None:
+        """Put the random states back where training has left them, if it has begun."""
+        if self._put_back is not None:
+            self._put_back()
 
     def on_train_end(self, trainer: Any, *_: Any) -> None:
         """Save the last step, however long the store is away."""

@@ -21,6 +21,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 from spotkeeper_training import CheckpointStore, Restored
 from spotkeeper_training.adapters import random_states
+from spotkeeper_training.adapters.random_states import torch
 from spotkeeper_training.adapters.torch_data import StepLoader
 from spotkeeper_training.adapters.watch import Watch
 from spotkeeper_training.saver import Saver
@@ -47,7 +48,8 @@ class Training:
             safetensors, the rest as JSON. Random states are saved besides.
 
     Raises:
-        ValueError: a name is reserved, or the checkpoint has not all that is asked for.
+        ValueError: a name is reserved, the checkpoint has not all that is asked for, or the rank is another than that
+            in the process group.
         NoWholeCheckpoint, StaleGeneration, Unavailable: as :class:`~spotkeeper_training.CheckpointStore` does.
     """
 
@@ -67,6 +69,8 @@ class Training:
         self.step = 0
         self._objects = objects
         self._watch = Watch(store, saver, {"save_interval_seconds": save_interval_seconds})
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            self._watch.expect(torch.distributed.get_rank(), torch.distributed.get_world_size())
         restored = self._watch.load()
         self.resumed = restored is not None
         """Whether this run goes on with what an earlier one has saved."""

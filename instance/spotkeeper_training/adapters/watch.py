@@ -34,6 +34,17 @@ class Watch:
         self._options = options
         self._guard: Optional[CheckpointGuard] = None
 
+    def expect(self, rank: int, world_size: int) -> None:
+        """Refuse a process that takes itself for another rank than the framework does: each would save for itself.
+
+        Raises ``ValueError``.
+        """
+        if (self.store.rank, self.store.world_size) != (rank, world_size):
+            raise ValueError(
+                f"rank: was {self.store.rank} of {self.store.world_size}, expected {rank} of {world_size} as training"
+                " has it: start every rank with RANK and WORLD_SIZE in its environment, as torchrun does"
+            )
+
     def load(self) -> Optional[Restored]:
         """Return the latest checkpoint, ``None`` where nothing was ever saved. All ranks call it together."""
         latest = self.store.latest()
@@ -81,8 +92,9 @@ class Watch:
 
     def finish(self, step: int, state: State) -> None:
         """Save the last step and return when it is published, however long the store is away."""
+        last = state()  # once: with several ranks all take part in it, while not all need try again
         while not (self._is_settled() and self.store.last is not None and self.store.last.step == step):
-            if not (self.save(step, state()) and self._is_settled()):
+            if not (self.save(step, last) and self._is_settled()):
                 time.sleep(RETRY_SECONDS)
         self.should_save(step, step)  # takes note of what was published, for the agent
 
