@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator_support import TICK, jobs, market, markets
+from spotkeeper_lab.simulator import Job, play
+from spotkeeper_lab.simulator.responder import Responder
+from spotkeeper_responder.deadline import Deadline
+from spotkeeper_responder.fallback import Answer, Mirror, Never, Patient
+
+JOB = Job(work_seconds=10 * TICK, deadline_seconds=40 * TICK, restart_seconds=60.0)
+
+
+class Watched:
+    """A policy that notes what it was asked, and may claim that nothing it says ever holds."""
+
+    def __init__(self, policy, *, holds=True):
+        self.policy, self.holds, self.asked = policy, holds, []
+
+    def answer(self, situation):
+        self.asked.append(situation)
+        told = self.policy.answer(situation)
+        return told if self.holds else replaced(told, holds_seconds=0.0)
+
+
+class Scripted:
+    """Answers what it was told to, the last answer for ever."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def answer(self, situation):
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def replaced(answer, **changes):
+    return Answer(**{**{name: getattr(answer, name) for name in Answer.__dataclass_fields__}, **changes})
+
+
+def run(policy, counts, job=JOB, **options):
+    whole = market(counts)
+    return play(job, whole.windows([0], whole.ticks), Responder(name="x", policy=policy, **options), follow=0)
+
+
+def held(runs):
+    """On-demand nodes over time, at whose changes."""
+    seen = []
+    for moment in runs.moments:
+        if not seen or seen[-1][1] != moment.on_demand_held:
+            seen.append((moment.at, moment.on_demand_held))
+    return seen
+
+
+def test_mirror_buys_what_is_missing_at_once_and_gives_it_back_when_spot_has_been_back():
+    up = [1] * 2 + [0] * 2 + [1] * 36
+    assert held(run(Mirror(), up)) == [(0, 0), (600, 1), (1200, 0)]
+    slow = run(Mirror(), up, hysteresis_seconds=200.0)
+    assert held(slow) == [(0, 0), (600, 1), (1400, 0)]
+
+
+def test_what_boots_is_not_missing():
+    runs = run(Mirror(), [1] * 40, replace(JOB, boot_seconds=400.0))
+    assert held(runs) == [(0, 0)]
+    assert runs.spot_seconds[0] == pytest.approx(400 + 60 + 10 * TICK)
+
+
+def test_on_demand_is_kept_until_spot_has_joined():
+    runs = run(Mirror(), [0] * 2 + [1] * 38, replace(JOB, boot_seconds=400.0))
+    assert held(runs) == [(0, 1), (1060, 0)], "spot is launched at 600, joins at 1000 and is seen 60 s later"
+
+
+def test_never_waits_and_patient_waits_as_long_as_it_is_told():
+    up = [1] * 2 + [0] * 4 + [1] * 34
+    assert held(run(Never(), up)) == [(0, 0)]
+    assert held(run(Patient(450.0), up)) == [(0, 0), (1050, 1), (1800, 0)]
+    assert held(run(Patient(1300.0), up)) == [(0, 0)]
+
+
+def test_it_is_told_what_the_ledger_would_tell():
+    watched = Watched(Mirror(), holds=False)
+    run(watched, [1] * 4 + [0] * 2 + [1] * 34, replace(JOB, notice_coverage=0.0, checkpoint_seconds=240.0))
+    at = {round(JOB.deadline_seconds - each.work.time_left): each for each in watched.asked}
+    first, lost, back = at[0], at[1200], at[1860]
+    assert (first.missing, first.serving, first.wanted, first.work.whole) == (0, 1, 1, JOB.work_seconds)
+    assert (lost.missing, lost.market.spells, lost.market.ages) == (1, (1200.0,), ())
+    assert lost.work.remaining == pytest.approx(JOB.work_seconds - 4 * 240)
+    assert lost.work.unsaved == 0, "it is lost"
+    assert at[1140].work.unsaved == pytest.approx(1140 - 60 - 4 * 240)
+    assert (back.market.gaps, back.market.ages) == ((600.0,), (60.0,))
+    assert lost.market.spent == pytest.approx(1200 / 3600)
+    assert (lost.market.spot_price, lost.market.on_demand_price) == (1.0, 3.0)
+
+
+def test_an_answer_may_give_up_spot_save_and_be_final():
+    runs = run(Scripted(Answer(on_demand=1, spot=0, final=True)), [1] * 40)
+    assert (runs.spot_seconds[0], runs.on_demand_seconds[0]) == (0, pytest.approx(60 + 10 * TICK))
+    job = replace(JOB, notice_coverage=0.0, checkpoint_seconds=1e6)
+    assert run(Never(), [1, 1, 1, 0] + [1] * 36, job).lost_work[0] == pytest.approx(840)
+    saves = Scripted(Answer(on_demand=0, holds_seconds=600.0), Answer(on_demand=0, checkpoint=True, holds_seconds=1e9))
+    assert run(saves, [1, 1, 1, 0] + [1] * 36, job).lost_work[0] == pytest.approx(300), "it saved at 600"
+
+
+@settings(max_examples=30)
+@given(
+    data=st.data(),
+    policy=st.sampled_from([Never(), Mirror(), Patient(200.0), Patient(1700.0)]),
+    hysteresis=st.sampled_from([0.0, 240.0]),
+)
+def test_to_skip_calls_while_an_answer_holds_changes_nothing(data, policy, hysteresis):
+    whole = data.draw(markets(most=2))
+    job = data.draw(jobs(nodes=2, lossless=False))
+    job = replace(job, single_zone=True)
+    windows = whole.windows([0], whole.ticks)
+    skips, asks = Watched(policy), Watched(policy, holds=False)
+    few = play(job, windows, Responder(name="few", policy=skips, hysteresis_seconds=hysteresis))
+    many = play(job, windows, Responder(name="many", policy=asks, hysteresis_seconds=hysteresis))
+    looks = 2 * 60.0 * (2 + float(few.switches[0]))  # the other one sees a time that is up at its next look
+    assert few.on_demand_seconds[0] == pytest.approx(many.on_demand_seconds[0], abs=looks)
+    assert len(skips.asked) <= len(asks.asked)
+
+
+@settings(max_examples=30)
+@given(data=st.data(), nodes=st.sampled_from([1, 3]))
+def test_the_deadline_policy_is_in_time_and_not_dearer_than_it_may_be(data, nodes):
+    """As long as its assumptions hold: nothing is lost, and a start takes no longer than it is told."""
+    whole = data.draw(markets(ticks=45, most=nodes))
+    job = data.draw(jobs(nodes=nodes))
+    restart = job.changeover_seconds
+    least = job.work_seconds + restart
+    job = replace(job, single_zone=True, deadline_seconds=max(40 * TICK, least + 1))
+    runs = play(job, whole.windows([0], whole.ticks), Responder(name="deadline", policy=Deadline(restart=restart)))
+    assert not runs.late[0]
+    assert runs.cost[0] <= nodes * 3.0 * (job.work_seconds + 2 * restart) / 3600 + 1e-6
