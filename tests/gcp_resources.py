@@ -67,7 +67,7 @@ OUTPUTS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
     "gcp:projects/iAMMember:IAMMember": _nothing,
     "gcp:pubsub/subscription:Subscription": _named("subscriptions"),
     "gcp:pubsub/subscriptionIAMMember:SubscriptionIAMMember": _nothing,
-    "gcp:pubsub/topic:Topic": _named("topics"),
+    "gcp:pubsub/topic:Topic": lambda n, i: {"id": f"{_HERE}/topics/{i.get('name', n)}"},
     "gcp:pubsub/topicIAMMember:TopicIAMMember": _nothing,
     "gcp:serviceaccount/account:Account": _account,
     "gcp:serviceaccount/iAMMember:IAMMember": _nothing,

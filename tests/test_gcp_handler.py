@@ -100,7 +100,7 @@ def function(tmp_path: Path, metadata: GcpMetadata) -> Iterator[Function]:
             "SPOTKEEPER_REGION": REGION,
         }
         command = [sys.executable, "-m", "functions_framework", "--target", "on_message", "--source", "main.py"]
-        command += ["--signature-type", "cloudevent", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--host", "127.0.0.1", "--port", str(port)]
         process = subprocess.Popen(command, cwd=code, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_until(lambda: _listens(port) or process.poll() is not None, 60)

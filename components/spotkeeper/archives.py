@@ -135,16 +135,19 @@ NOT_IN_FUNCTION = {
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold: the same in every build."""
 _GCP_MAIN = """\
+from types import SimpleNamespace
+
 import functions_framework
 
 from spotkeeper_responder.gcp.handler import handle
 
 
-@functions_framework.cloud_event
-def on_message(event):
-    handle(event)
+@functions_framework.http
+def on_message(request):
+    handle(SimpleNamespace(data=request.get_json(force=True, silent=True)))
+    return ""
 """
-"""The framework knows a function that takes events by its own name, so that it is told of none when it is started."""
+"""Takes what a subscription pushes as it is: of messages that are attributes only the framework makes no events."""
 _GCP_REQUIREMENTS = "functions-framework>=3.8,<4\n"
 _AGENT_MAIN = """\
 import sys

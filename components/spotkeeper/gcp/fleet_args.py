@@ -93,9 +93,9 @@ class GcpTrainingFleetArgs(TypedDict):
     anew, starts from the new one) or ``checkpoint-restart`` (save, drain nodes by name, go on with the new
     version)."""
     on_destroy: NotRequired[str]
-    """What destroying the fleet does first: ``checkpoint``, which is also the default: every node is shut down in order
-    and saves meanwhile, for which Compute Engine gives spot nodes up to 30 s and on-demand nodes up to 120 s. ``force``
-    is refused: a managed instance group has no other way to delete its machines."""
+    """``checkpoint`` (default) or ``force``, which come to the same here: destroying the fleet shuts every node down,
+    and the node saves meanwhile, for which Compute Engine gives spot nodes up to 30 s and others up to 120 s. What
+    takes longer goes back to the checkpoint before."""
     workload: NotRequired[str]
     """``training``, which is also the default. ``serving`` is refused."""
     max_restarts: NotRequired[int]

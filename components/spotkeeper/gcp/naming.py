@@ -55,7 +55,7 @@ def check_responder_name(name: str) -> str:
 
 def account_id(kind: str, owner: str) -> str:
     """Return the id of a service account: 30 characters at most, so that the owner's name does not fit in."""
-    return f"spotkeeper-{kind}-{hashlib.sha256(owner.encode()).hexdigest()[:10]}"
+    return f"spotkeeper-{kind}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
 
 def template_name(fleet: str, kind: str, version: str) -> str:

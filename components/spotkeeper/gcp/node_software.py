@@ -1,6 +1,7 @@
 """What runs on a fleet's nodes: the agent, kept in the ledger bucket, and the scripts that install and warn it."""
 
 import base64
+import math
 
 import pulumi
 import pulumi_gcp as gcp
@@ -8,6 +9,7 @@ import pulumi_gcp as gcp
 from spotkeeper.archives import AgentArchive
 from spotkeeper.fleet import FleetPlan
 from spotkeeper.fleet_documents import agent_config
+from spotkeeper.gcp.market import SHUTDOWN_SECONDS
 from spotkeeper.gcp.naming import Place, topic_name
 from spotkeeper.node.gs import SUFFIX
 from spotkeeper.user_data import render
@@ -17,12 +19,12 @@ SCRIPT_BYTES = 256 * 1024
 
 _SHUTDOWN = """\
 #!/bin/sh
-# Tells the Spotkeeper agent that this machine goes: the second path, for where the notice was missed or there is none.
+# Tells the Spotkeeper agent that this machine is preempted: the second path, for where there was no notice before.
+# Where it is shut down for another reason, the agent is stopped as every service is, and saves.
 asked=http://169.254.169.254/computeMetadata/v1/instance/preempted
-said="$(curl --silent --max-time 2 --header 'Metadata-Flavor: Google' "$asked" || true)"
-kind=scale-in
-[ "$said" = TRUE ] && kind=interruption
-exec /usr/local/bin/spotkeeper-agent notice --fleet {fleet} --kind "$kind" --deadline "$(($(date +%s) + {seconds}))"
+[ "$(curl --silent --max-time 2 --header 'Metadata-Flavor: Google' "$asked")" = TRUE ] || exit 0
+gone="$(($(date +%s) + {seconds}))"
+exec /usr/local/bin/spotkeeper-agent notice --fleet {fleet} --kind interruption --deadline "$gone"
 """
 
 
@@ -69,11 +71,6 @@ def startup_script(
     )
 
 
-def shutdown_script(fleet: str, seconds: int) -> str:
-    """Return what nodes run when they are shut down.
-
-    Args:
-        fleet: id of the fleet.
-        seconds: how long a shutdown may take.
-    """
-    return _SHUTDOWN.format(fleet=fleet, seconds=seconds)
+def shutdown_script(plan: FleetPlan, fleet: str) -> str:
+    """Return what nodes run when they are shut down, which takes no longer than a notice."""
+    return _SHUTDOWN.format(fleet=fleet, seconds=math.floor(min(SHUTDOWN_SECONDS, plan.timings.notice_seconds)))

@@ -160,7 +160,8 @@ def _properties(
         ],
         "network_interfaces": [{"subnetwork": subnetwork}],
         "can_ip_forward": False,
-        "metadata": {**scripts, "block-project-ssh-keys": "true"},
+        # As a whole, so that a script that is refused is refused in its own words.
+        "metadata": pulumi.Output.all(**scripts).apply(lambda known: {**known, "block-project-ssh-keys": "true"}),
         "scheduling": scheduling(kind, market),
         # What an account may do is said by its bindings.
         "service_account": {"email": account.email, "scopes": ["https://www.googleapis.com/auth/cloud-platform"]},

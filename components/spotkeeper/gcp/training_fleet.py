@@ -12,21 +12,17 @@ from spotkeeper.gcp import naming
 from spotkeeper.gcp.fleet_args import REASONS, GcpTrainingFleetArgs
 from spotkeeper.gcp.groups import plan_groups, training_group
 from spotkeeper.gcp.labels import FLEET, RESPONDER, user_labels
-from spotkeeper.gcp.market import SHUTDOWN_SECONDS, check_nodes, plan_market, with_notice
+from spotkeeper.gcp.market import check_nodes, plan_market, with_notice
 from spotkeeper.gcp.network import firewall, subnetwork_of, zones_of
 from spotkeeper.gcp.node_account import node_account
 from spotkeeper.gcp.node_software import agent_object, shutdown_script, startup_script
 from spotkeeper.gcp.place import place_of
 from spotkeeper.gcp.spec_object import spec_object
 from spotkeeper.gcp.templates import templates, version_of
-from spotkeeper.inputs import choice, known_only, now_or_later, required
+from spotkeeper.inputs import known_only, now_or_later, required
 from spotkeeper.naming import check_apart, fleet_id, parse_checkpoint_uri, parse_responder
 from spotkeeper_ledger import keys
 
-DESTROYS = {
-    "checkpoint": "",
-    "force": "a managed instance group has no other way to delete its machines than to shut them down in order",
-}
 _KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -63,7 +59,6 @@ class GcpTrainingFleet(pulumi.ComponentResource):
         """
         known_only(args, GcpTrainingFleetArgs.__annotations__, REASONS)
         required(args, "subnetwork", "nodes", "image", "command", "checkpoint_uri", "responder", "machine_types")
-        choice(args, "on_destroy", "checkpoint", DESTROYS)
         market = plan_market(args, str(args.get("gang") or "none"))
         plan = plan_fleet(with_notice(args, market))
         check_nodes(plan.nodes)
@@ -111,7 +106,7 @@ class GcpTrainingFleet(pulumi.ComponentResource):
                 command=command,
                 checkpoint_uri=checkpoint_uri,
             ),
-            shutdown_script=shutdown_script(fleet, int(SHUTDOWN_SECONDS)),
+            shutdown_script=shutdown_script(plan, fleet),
             subnetwork=subnetwork.self_link,
             account=node.account,
             kms_key=kms_key,
