@@ -89,6 +89,7 @@ class Account:
                 ],
                 "distributionPolicy": {"targetShape": "ANY"},
                 "updatePolicy": {"type": "OPPORTUNISTIC", "instanceRedistributionType": "NONE"},
+                "listManagedInstancesResults": "PAGINATED",
             }
             wait_until(lambda body=body: _accepted(compute, f"{root}/instanceGroupManagers", body))
             wait_until(lambda name=name: compute.group(name))

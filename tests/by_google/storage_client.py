@@ -60,3 +60,14 @@ def test_pages_and_folders_as_googles_client_lists_them(client: google.Bucket) -
     assert [entry.key for entry in board.list("fleets/")] == names
     assert [entry.key for entry in board.list("fleets/b")] == names[2:4]
     assert list(board.list_folders("fleets/")) == ["a", "b", "c"]
+
+
+def test_a_large_object_goes_up_in_several_requests_and_comes_down_in_parts(client: google.Bucket) -> None:
+    body = bytes(range(256)) * 3000
+    blob = client.blob("large", chunk_size=256 * 1024)
+    blob.upload_from_string(body, if_generation_match=0)
+    with pytest.raises(PreconditionFailed):
+        client.blob("large", chunk_size=256 * 1024).upload_from_string(body, if_generation_match=0)
+    assert client.blob("large").download_as_bytes() == body
+    assert client.blob("large").download_as_bytes(start=1000, end=1999) == body[1000:2000]
+    assert client.get_blob("large").crc32c == blob.crc32c

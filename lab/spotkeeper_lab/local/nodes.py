@@ -174,8 +174,12 @@ class Nodes(Generic[M]):
             self._machines[machine.id] = _Machine(machine, node)
 
     def start(self, node: str) -> None:
-        """Boot a node: its metadata server answers and its script runs."""
+        """Boot a node: its metadata server answers and its script runs. One without a script has nobody to ask."""
         machine = self._machine(node)
+        if not machine.machine.script:
+            with self._lock:
+                machine.up = True
+            return
         root = machine.node.dir
         for folder in ("tmp", "var/log"):
             (root / folder).mkdir(parents=True, exist_ok=True)
@@ -183,11 +187,10 @@ class Nodes(Generic[M]):
         machine.server = machine.machine.serve()
         with self._lock:
             machine.up = True
-        if machine.machine.script:
-            boot = self.start_script(node, "boot-script", machine.machine.script)
-            watch = threading.Thread(target=self._watch, args=(machine, boot), name="local-boot", daemon=True)
-            machine.starting.append(watch)
-            watch.start()
+        boot = self.start_script(node, "boot-script", machine.machine.script)
+        watch = threading.Thread(target=self._watch, args=(machine, boot), name="local-boot", daemon=True)
+        machine.starting.append(watch)
+        watch.start()
 
     def start_script(self, node: str, name: str, script: str) -> subprocess.Popen[bytes]:
         """Start a script on a node, as root would run it; what it prints goes to a log of its name.

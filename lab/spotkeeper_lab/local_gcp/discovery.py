@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from spotkeeper_lab.local_gcp.refusals import Refused
 
 COMPUTE = "compute.v1"
+EXTRA = "pip install 'spotkeeper[gcp-lab]'"
 _VARIABLE = "{}"
 _IN_PATH = re.compile(r"\{\+?(\w+)\}")
 
@@ -136,6 +137,6 @@ def discovery(name: str = COMPUTE) -> Discovery:
     """
     package = importlib.util.find_spec("googleapiclient")
     if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("googleapiclient: was not found, expected google-api-python-client to be installed")
+        raise ModuleNotFoundError(f"google-api-python-client: was not found, expected it to be installed ({EXTRA})")
     path = Path(package.submodule_search_locations[0], "discovery_cache", "documents", f"{name}.json")
     return Discovery(json.loads(path.read_bytes()))

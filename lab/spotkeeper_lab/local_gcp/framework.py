@@ -6,6 +6,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+from spotkeeper_lab.local_gcp.discovery import EXTRA
+
 FRAMEWORK = "functions-framework"
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)([^;]*)(?:;(.*))?")
 LAUNCH = """\
@@ -35,7 +37,7 @@ def distributions(name: str = FRAMEWORK) -> list[metadata.Distribution]:
             found[key] = metadata.distribution(one)
         except metadata.PackageNotFoundError:
             if one == name:
-                raise ModuleNotFoundError(f"{name}: was not found, expected it to be installed") from None
+                raise ModuleNotFoundError(f"{name}: was not found, expected it to be installed ({EXTRA})") from None
             continue  # one that is only needed elsewhere
         for line in found[key].requires or ():
             match = _REQUIREMENT.match(line)

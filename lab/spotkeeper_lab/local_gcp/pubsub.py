@@ -31,7 +31,7 @@ from spotkeeper_lab.local_gcp.world import now
 ABSENT = 0
 """Status of a push to an address behind which nothing has been started yet."""
 PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
-_PUSHES = 128
+_PUSHES = 1000
 _COPIES = 3
 _SHUFFLE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.2

@@ -9,6 +9,6 @@ from spotkeeper_responder.gcp.compute import Compute, ComputeError
 from spotkeeper_responder.gcp.events import parse
 from spotkeeper_responder.gcp.failures import classify
 from spotkeeper_responder.gcp.names import node_of, place_of
-from spotkeeper_responder.gcp.turns import Turns
+from spotkeeper_responder.gcp.turns import Outcome, Turns
 
-__all__ = ["Compute", "ComputeError", "GcpCloud", "Turns", "classify", "node_of", "parse", "place_of"]
+__all__ = ["Compute", "ComputeError", "GcpCloud", "Outcome", "Turns", "classify", "node_of", "parse", "place_of"]

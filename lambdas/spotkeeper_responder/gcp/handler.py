@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from functools import cache
@@ -18,7 +18,7 @@ from spotkeeper_ledger.google_token import TokenSource
 from spotkeeper_responder.gcp.cloud import GcpCloud
 from spotkeeper_responder.gcp.compute import URL, Compute
 from spotkeeper_responder.gcp.events import parse
-from spotkeeper_responder.gcp.turns import Turns
+from spotkeeper_responder.gcp.turns import Outcome, Turns
 from spotkeeper_responder.logs import write_line
 from spotkeeper_responder.malformed import object_in
 from spotkeeper_responder.model import Heard, NoticeHeard, NoticeWritten
@@ -27,6 +27,8 @@ from spotkeeper_responder.respond import Responder
 from spotkeeper_responder.warm import WarmBoard
 from spotkeeper_responder.watch import LEDGER_SECONDS, one_worker
 
+THREADS = 8
+"""Of the framework's server where nothing else is said, on two processors."""
 BATCH_SECONDS = 15.0
 """How long a batch may take, whoever waits behind it."""
 ANNOUNCEMENT = "announcement"
@@ -49,6 +51,7 @@ def handle(event: Event) -> None:
     Environment:
         SPOTKEEPER_LEDGER: ``gs://<bucket>``, the responder's ledger; the bucket's name is the responder's.
         SPOTKEEPER_PROJECT, SPOTKEEPER_REGION: where the fleets' groups are.
+        THREADS: how many requests are taken at once, for the framework's server as for us; default 8.
         CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE: URL of a stand-in for Compute Engine; default Google's.
 
     Args:
@@ -63,8 +66,8 @@ def handle(event: Event) -> None:
         raise Unserved(f"message {message}: a fleet that it concerns was not served to the end")
 
 
-def respond(heard: Sequence[Heard]) -> Collection[str]:
-    """Respond to a batch; return the messages that have to come again."""
+def respond(heard: Sequence[Heard]) -> Outcome:
+    """Respond to a batch."""
     ends_at = time.monotonic() + BATCH_SECONDS
     time_left = TimeLeft(lambda: ends_at - time.monotonic())
     ledger = os.environ["SPOTKEEPER_LEDGER"]
@@ -84,9 +87,7 @@ def respond(heard: Sequence[Heard]) -> Collection[str]:
     )
     if not all(isinstance(each.event, NoticeHeard | NoticeWritten) for each in heard):
         board.forget()
-    failed = responder.respond(heard)
-    time.sleep(max(0.0, min(responder.rest_seconds, time_left())))
-    return failed
+    return Outcome(responder.respond(heard), responder.rest_seconds)
 
 
 def log(level: str, message: str, **fields: object) -> None:
@@ -121,7 +122,7 @@ def _measured(line: str) -> None:
 
 @cache
 def _turns() -> Turns:
-    return Turns(respond)
+    return Turns(respond, int(os.environ.get("THREADS") or THREADS))
 
 
 @cache

@@ -1,15 +1,33 @@
 """Requests that come at once are responded to together: the first takes all that waits, the others hear the outcome.
 
-Pub/Sub pushes one message a request, and a storm is a thousand of them; a look at the groups serves them all.
+Pub/Sub pushes one message a request, and a storm is a thousand of them; a look at the groups serves them all. Between
+two batches there is a rest, in which the next one gathers: nobody waits for what has been responded to already, and a
+batch after a quiet time is responded to at once.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from spotkeeper_responder.model import Heard
+
+GATHER_SECONDS = 1.0
+"""Shortest time between the end of a batch and the beginning of the next: a single message never waits for it."""
+FULL_SHARE = 0.8
+"""Of the requests that are taken at once, so many waiting end a rest: those behind them would be turned away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a batch."""
+
+    failed: Collection[str] = ()
+    """The messages that have to come again."""
+    rest_seconds: float = 0.0
+    """How long to rest before the next batch."""
 
 
 @dataclass(slots=True)
@@ -25,31 +43,49 @@ class Turns:
     """One batch at a time, each of everything that has come meanwhile.
 
     Args:
-        respond: responds to a batch and returns the messages that have to come again.
+        respond: responds to a batch.
+        most: how many requests are taken at once.
+        gather_seconds: see :data:`GATHER_SECONDS`.
     """
 
-    def __init__(self, respond: Callable[[Sequence[Heard]], Collection[str]]) -> None:
-        self._respond = respond
-        self._turn, self._guard = threading.Lock(), threading.Lock()
+    def __init__(
+        self, respond: Callable[[Sequence[Heard]], Outcome], most: int, gather_seconds: float = GATHER_SECONDS
+    ) -> None:
+        self._respond, self._gather_seconds = respond, gather_seconds
+        self._full = max(1, int(FULL_SHARE * most))
+        lock = threading.Lock()
+        self._arrived, self._done = threading.Condition(lock), threading.Condition(lock)
         self._waiting: list[_Request] = []
+        self._serving, self._not_before = False, 0.0
 
     def take(self, message: str, heard: Sequence[Heard]) -> bool:
         """Return, once it has been responded to, whether what a message said was; otherwise it has to come again."""
         request = _Request(message, heard)
-        with self._guard:
+        with self._done:
             self._waiting.append(request)
-        with self._turn:
-            if not request.responded:
-                self._serve()
+            self._arrived.notify()
+            self._done.wait_for(lambda: request.responded or not self._serving)
+            if request.responded:
+                return not request.failed
+            self._serving = True
+            self._arrived.wait_for(
+                lambda: len(self._waiting) >= self._full, max(0.0, self._not_before - time.monotonic())
+            )
+            batch, self._waiting = self._waiting, []
+        self._serve(batch)
         return not request.failed
 
-    def _serve(self) -> None:
-        with self._guard:
-            batch, self._waiting = self._waiting, []
+    def _serve(self, batch: Sequence[_Request]) -> None:
+        rest = 0.0
         try:
-            failed = self._respond([each for request in batch for each in request.heard])
+            outcome = self._respond([each for request in batch for each in request.heard])
+            rest = outcome.rest_seconds
             for request in batch:
-                request.failed = request.message in failed
+                request.failed = request.message in outcome.failed
         finally:
-            for request in batch:
-                request.responded = True
+            with self._done:
+                for request in batch:
+                    request.responded = True
+                self._serving = False
+                self._not_before = time.monotonic() + max(rest, self._gather_seconds)
+                self._done.notify_all()
