@@ -64,6 +64,7 @@ EVERY_FLEET: Table = {
     "max_on_demand_hours": ("maxOnDemandHours", limit),
     "policy": ("policy", string),
     "policy_wait_seconds": ("policyWaitSeconds", config.get_float),
+    "deadline": ("deadline", filled),
     "allocation_strategy": ("allocationStrategy", string),
     "accept_narrow_pool": ("acceptNarrowPool", config.get_bool),
     "gang": ("gang", string),

@@ -50,7 +50,7 @@ class Machine(RuleBasedStateMachine):
     play: Interleaving
 
     @initialize(
-        policy=st.sampled_from(["mirror", "mirror", "patient", "never"]),
+        policy=st.sampled_from(["mirror", "mirror", "patient", "never", "deadline"]),
         base=st.integers(0, 1),
         on_rebalance=st.sampled_from(["checkpoint", "replace", "ignore"]),
         two=SELDOM,

@@ -193,6 +193,9 @@ class GatedCloud:
     def launch_failures(self, spec: FleetSpec, since: float) -> Sequence[LaunchFailed]:
         return self._call("launch_failures", lambda: self._cloud.launch_failures(spec, since))
 
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:
+        return self._call("spot_price", lambda: self._cloud.spot_price(spec, nodes))
+
     def fleets_of(self, nodes: Collection[str]) -> Mapping[str, str]:
         return self._call("fleets_of", lambda: self._cloud.fleets_of(nodes))
 

@@ -14,6 +14,7 @@ from spotkeeper_ledger import (
     ANY,
     INTERRUPTION,
     REBALANCE,
+    DeadlineSpec,
     FleetLedger,
     FleetSpec,
     NodeNotice,
@@ -61,6 +62,8 @@ def fleet(number: int, policy: str = "mirror", **changes: object) -> FleetSpec:
     times = ("notice", "hook", "boot_grace", "hysteresis", "linger")
     seconds = {f"{each}_seconds": 60.0 for each in times}
     wanted = {"target": 3, "maximum": 3, "launch_grace_seconds": 30.0, **seconds, **changes}
+    if policy == "deadline":  # of a job that tells no progress: what is missing is bought
+        wanted["deadline"] = DeadlineSpec(on_demand_price=3.0, hours=1000.0)
     return replace(short, **wanted)  # type: ignore[arg-type]  # tests name fields as they are
 
 

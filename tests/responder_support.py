@@ -227,6 +227,11 @@ class SimCloud:
     """Called with the method's name before anything is done: for what happens in between."""
     calls: int = 0
     reaches_nodes: bool = True
+    price: float | None = None
+
+    def spot_price(self, wanted: FleetSpec, nodes: Collection[str]) -> float | None:
+        self._call("spot_price", wanted.fleet)
+        return self.price
 
     def groups(self, wanted: FleetSpec) -> tuple[GroupView, GroupView]:
         self._call("groups", wanted.fleet)

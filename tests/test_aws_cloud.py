@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from moto import mock_aws
 from moto.sns.models import sns_backends
 
 from responder_support import spec
+from spotkeeper_ledger import DeadlineSpec
 from spotkeeper_responder import (
     CAPACITY,
     QUOTA,
@@ -30,6 +31,7 @@ from spotkeeper_responder.aws import AwsCloud, Clients
 
 RESPONDER = "spotkeeper-123456789012-us-east-1"
 TOPIC = f"arn:aws:sns:us-east-1:123456789012:{RESPONDER}-alerts"
+ALIVE = {"LifecycleState": "InService", "HealthStatus": "Healthy"}
 OTHER = spec(fleet="other", spot_group="spotkeeper-other-spot", backup_group="spotkeeper-other-backup")
 
 
@@ -352,6 +354,68 @@ class TestLaunchFailures:
 
     def test_a_group_without_activities_has_none(self, backup: Clients, cloud: AwsCloud) -> None:
         assert cloud.launch_failures(spec(), 0) == []
+
+
+class TestPrices:
+    """Spot prices, with answers as EC2 documents them: moto has one price for everything."""
+
+    TERMS = DeadlineSpec(on_demand_price=3.0, hours=9.0, node_types=("g5.xlarge", "g5.2xlarge"))
+    WANTED = spec("deadline", deadline=TERMS)
+
+    def price(self, kind: str, zone: str, price: str) -> Mapping[str, Any]:
+        return {"InstanceType": kind, "AvailabilityZone": zone, "SpotPrice": price, "ProductDescription": "Linux/UNIX"}
+
+    def described(self, clients: Clients, **nodes: str) -> None:
+        """Let the spot group have nodes in zones a and b."""
+        running = [
+            {"InstanceId": node, "InstanceType": "g5.xlarge", "AvailabilityZone": zone, **ALIVE}
+            for node, zone in nodes.items()
+        ]
+        about = {"DesiredCapacity": 4, "MaxSize": 8, "AvailabilityZones": ["us-east-1a", "us-east-1b"]}
+        groups = [
+            {"AutoScalingGroupName": self.WANTED.spot_group, "Instances": running, **about},
+            {"AutoScalingGroupName": self.WANTED.backup_group, "Instances": [], **about},
+        ]
+        answer(clients.autoscaling, "DescribeAutoScalingGroups", {"AutoScalingGroups": groups})
+
+    def test_it_is_that_of_the_dearest_node(self, clients: Clients, cloud: AwsCloud) -> None:
+        self.described(clients, i1="us-east-1a", i2="us-east-1b")
+        cloud.groups(self.WANTED)
+        pages = [
+            self.price("g5.xlarge", "us-east-1a", "0.41"),
+            self.price("g5.xlarge", "us-east-1b", "0.43"),
+            self.price("g5.xlarge", "us-east-1c", "9.99"),
+        ]
+        history = {"SpotPriceHistory": pages}
+        asked = answer(clients.ec2, "DescribeSpotPriceHistory", history, history)
+        assert cloud.spot_price(self.WANTED, ["i1", "i2"]) == 0.43
+        assert cloud.spot_price(self.WANTED, ["i1"]) == 0.41
+        assert asked[0]["InstanceType.1"] == "g5.xlarge"
+        assert asked[0]["StartTime"] == asked[0]["EndTime"], "the price now"
+
+    def test_before_there_is_a_node_it_is_the_dearest_that_there_might_be(
+        self, clients: Clients, cloud: AwsCloud
+    ) -> None:
+        self.described(clients)
+        cloud.groups(self.WANTED)
+        pages = [self.price("g5.2xlarge", "us-east-1b", "0.80"), self.price("g5.xlarge", "us-east-1a", "0.41")]
+        answer(clients.ec2, "DescribeSpotPriceHistory", {"SpotPriceHistory": pages})
+        assert cloud.spot_price(self.WANTED, []) == 0.8
+
+    def test_nobody_knows_it_of_types_that_nobody_names(self, clients: Clients, cloud: AwsCloud) -> None:
+        self.described(clients)
+        cloud.groups(self.WANTED)
+        open_to_all = replace(self.WANTED, deadline=replace(self.TERMS, node_types=()))
+        assert cloud.spot_price(open_to_all, []) is None
+        assert "ec2" not in vars(clients), "nor is the client made, whose model is large"
+
+    def test_all_pages_are_read(self, clients: Clients, cloud: AwsCloud) -> None:
+        self.described(clients)
+        cloud.groups(self.WANTED)
+        first = {"SpotPriceHistory": [self.price("g5.xlarge", "us-east-1a", "0.4")], "NextToken": "more"}
+        second = {"SpotPriceHistory": [self.price("g5.xlarge", "us-east-1b", "0.5")]}
+        answer(clients.ec2, "DescribeSpotPriceHistory", first, second)
+        assert cloud.spot_price(self.WANTED, []) == 0.5
 
 
 def test_clients_are_made_when_needed_and_once(clients: Clients) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responder_support import spec
+from responder_support import ledger, spec
 from spotkeeper_responder import Mirror, Never, Patient, Situation, UnknownPolicy, policy_of
 
 
@@ -35,7 +35,7 @@ def test_patient_keeps_what_it_holds_while_that_is_missing(held: int, wanted: in
     held=st.integers(0, 100),
 )
 def test_none_of_them_ever_wants_more_than_is_missing(name: str, missing: int, lasted: float, held: int) -> None:
-    answer = policy_of(spec(name)).answer(Situation(missing=missing, lasted=lasted, held=held))
+    answer = policy_of(spec(name), ledger()).answer(Situation(missing=missing, lasted=lasted, held=held))
     assert 0 <= answer.on_demand <= missing
     assert (answer.spot, answer.checkpoint, answer.final, answer.problem) == (None, False, False, "")
 
@@ -48,9 +48,9 @@ def test_an_answer_holds_for_as_long_as_it_says(lasted: float, held: int, within
 
 
 def test_policy_takes_its_settings_from_the_spec() -> None:
-    assert policy_of(spec("patient", wait_seconds=42)) == Patient(42)
+    assert policy_of(spec("patient", wait_seconds=42), ledger()) == Patient(42)
 
 
 def test_unknown_policy_is_refused_with_what_there_is() -> None:
     with pytest.raises(UnknownPolicy, match=r"policy\.name: was 'hopeful', expected one of .*mirror, never, patient"):
-        policy_of(spec("hopeful"))
+        policy_of(spec("hopeful"), ledger())

@@ -31,7 +31,7 @@ def usual() -> Declared:
 def test_every_child_is_the_responders_and_is_named_after_it(usual: Declared) -> None:
     children = [seen for seen in usual.notes.seen if seen.kind != "AwsInterruptionResponder"]
     assert {child.parent for child in children} == {"keeper"}
-    assert len({child.urn for child in children}) == len(children) == 35
+    assert len({child.urn for child in children}) == len(children) == 36
     names = [child.inputs["name"] for child in children if "name" in child.inputs]
     assert len(names) > 10
     assert all(name.startswith((R, f"/aws/lambda/{R}")) for name in names)
@@ -233,6 +233,7 @@ def test_alarms_cover_what_can_go_wrong(usual: Declared) -> None:
         "configuration": ("Spotkeeper", "LaunchFailuresConfiguration", ("Responder", R)),
         "drought": ("Spotkeeper", "Drought", ("Responder", R)),
         "on-demand-cap": ("Spotkeeper", "OnDemandCapReached", ("Responder", R)),
+        "deadline": ("Spotkeeper", "DeadlineAtRisk", ("Responder", R)),
     }
     measured = {*FLEET_UNITS, *RESPONDER_UNITS}
     assert {metric for namespace, metric, _ in watched.values() if namespace == "Spotkeeper"} <= measured

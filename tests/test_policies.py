@@ -49,6 +49,7 @@ def test_only_actions_without_resources_are_bound_to_none() -> None:
     assert unbound == {
         "autoscaling:DescribeAutoScalingGroups",
         "autoscaling:DescribeScalingActivities",
+        "ec2:DescribeSpotPriceHistory",
         "ssmmessages:CreateControlChannel",
         "ssmmessages:OpenControlChannel",
         "ec2messages:AcknowledgeMessage",

@@ -164,6 +164,7 @@ def test_what_is_measured_of_a_fleet(world: World) -> None:
         "SilentNodes": 0,
         "OnDemandCapReached": 0,
         "Paused": 0,
+        "DeadlineAtRisk": 0,
     }
     # spec, ledger, list, describe; remembered; signal.json read and written, command, size; outcome
     assert line["Calls"] == 10

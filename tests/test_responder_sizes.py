@@ -80,7 +80,7 @@ class TestRaising:
             def answer(self, situation: Situation) -> Answer:
                 return Answer(on_demand=answer)
 
-        monkeypatch.setitem(POLICIES, "odd", lambda _: Odd())
+        monkeypatch.setitem(POLICIES, "odd", lambda _spec, _ledger: Odd())
         fleet = spec("odd", target=6, base=2)
         assert decide(fleet, view(instances(range(1, 5))), ledger(), [notice(1)], T0).sizes[BACKUP] == size
 

@@ -213,6 +213,7 @@ FUNCTION_DOES = [
     listing(keys.nodes(FLEET)),
     Request("autoscaling:DescribeAutoScalingGroups"),
     Request("autoscaling:DescribeScalingActivities"),
+    Request("ec2:DescribeSpotPriceHistory"),
     *[
         on_group(action, f"spotkeeper-{FLEET}-backup")
         for action in ("SetDesiredCapacity", "TerminateInstanceInAutoScalingGroup", "CompleteLifecycleAction")
@@ -263,7 +264,7 @@ def test_the_function_may_do_nothing_to_what_is_not_its_fleets(function: Policy,
 def test_the_functions_requests_are_all_here() -> None:
     made = calls(r"clients\.(\w+)\.(\w+)\(", "lambdas/spotkeeper_responder/aws/cloud.py")
     does = {f"{service}:{operations(service)[method]}" for service, method in made}
-    assert does == {r.action for r in FUNCTION_DOES if r.action.split(":")[0] in ("autoscaling", "ssm", "sns")}
+    assert does == {r.action for r in FUNCTION_DOES if r.action.split(":")[0] in ("autoscaling", "ec2", "ssm", "sns")}
 
 
 def operations(service: str) -> Mapping[str, str]:

@@ -11,8 +11,15 @@ import pytest
 import spotkeeper
 from pulumi_support import declare, declare_fleet, declare_responder, fleet_args
 from spotkeeper.fleet import FleetTimings, plan_fleet, plan_timings
+from spotkeeper_ledger import DeadlineSpec
 
 ONE_ZONE = ["subnet-a", "subnet-1a"]
+
+
+def _deadline(**changes: Any) -> dict[str, Any]:
+    """A policy whose deadline can be met, but for the changes."""
+    return {"policy": "deadline", "deadline": {"hours": 60, "work_hours": 40, "on_demand_price": 3.06, **changes}}
+
 
 FLEET = {
     "serving": ({"workload": "serving"}, "workload: was 'serving', expected 'training' (a fleet drains"),
@@ -34,6 +41,40 @@ FLEET = {
     "hours as truth": ({"max_on_demand_hours": True}, "max_on_demand_hours: was True, expected a number"),
     "policy": ({"policy": "always"}, "policy: was 'always', expected 'never' or 'mirror' or 'patient'"),
     "policy wait": ({"policy_wait_seconds": 0}, "policy_wait_seconds: was 0, expected seconds, more than 0"),
+    "deadline without a block": (
+        {"policy": "deadline"},
+        "deadline: was None, expected a block with on_demand_price and either by or hours",
+    ),
+    "deadline of another policy": (
+        {"deadline": {"hours": 60, "on_demand_price": 3.06}},
+        "policy: was None, expected 'deadline', which is what the deadline block is for",
+    ),
+    "deadline without a price": (
+        _deadline(on_demand_price=None),
+        "deadline.on_demand_price: was None, expected a number",
+    ),
+    "deadline for nothing": (_deadline(on_demand_price=0), "deadline.on_demand_price: was 0, expected a number"),
+    "deadline without a time": (_deadline(hours=None), "deadline.hours: was None, expected either hours or by"),
+    "deadline twice": (_deadline(by="2027-03-01T08:00:00Z"), "deadline.hours: was 60.0, expected either hours or by"),
+    "deadline somewhere": (
+        _deadline(hours=None, by="2027-03-01 08:00"),
+        "deadline.by: was '2027-03-01 08:00', expected a date and time with an offset from UTC",
+    ),
+    "deadline in words": (_deadline(hours=None, by="tomorrow"), "deadline.by: was 'tomorrow', expected a date"),
+    "deadline that cannot be met": (
+        _deadline(work_hours=59.9),
+        "deadline.hours: was 60.0, expected at least 60.1, work_hours and one restart: on-demand alone takes that long",
+    ),
+    "deadline with an excess below zero": (_deadline(excess=-1), "deadline.excess: was -1, expected a number"),
+    "deadline with a typo": (_deadline(price=3), "deadline.price: was 3, expected one of by, excess, hours"),
+    "deadline with little on-demand": (
+        {**_deadline(), "on_demand_max": 2},
+        "on_demand_max: was 2, expected 4, all nodes: the policy 'deadline' may need them",
+    ),
+    "deadline with a limit": (
+        {**_deadline(), "max_on_demand_hours": 9},
+        "max_on_demand_hours: was 9, expected no limit",
+    ),
     "gang": ({"gang": "zone"}, "gang: was 'zone', expected 'none' or 'single_zone' or 'region'"),
     "elastic alone": (
         {"elastic": {}},
@@ -274,6 +315,18 @@ def test_numbers_may_come_as_floats_as_pulumi_sends_them() -> None:
     plan = plan_fleet({"nodes": 3.0, "on_demand_base": 1.0, "max_restarts": 0.0})
     assert (plan.nodes, plan.base, plan.maximum, plan.max_restarts) == (3, 1, 3, 0)
     assert isinstance(plan.nodes, int)
+
+
+def test_a_deadline_reaches_the_spec_with_what_follows_from_the_timings() -> None:
+    timings = {"signal_poll_seconds": 5, "save_seconds": 90}
+    plan = plan_fleet({"nodes": 4, "timings": timings, **_deadline(restart_minutes=10, excess=0)})
+    assert plan.deadline == DeadlineSpec(
+        on_demand_price=3.06, hours=60, work_hours=40, excess=0, restart_seconds=600, release_seconds=155
+    )
+    dated = plan_fleet({"nodes": 4, **_deadline(hours=None, by="2027-03-01T08:00:00+01:00")}).deadline
+    assert dated is not None
+    assert dated.at == 1803884400.0
+    assert plan_fleet({"nodes": 4}).deadline is None
 
 
 def test_defaults_are_those_that_the_documents_have() -> None:

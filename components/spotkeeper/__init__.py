@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spotkeeper.aws.pools import AwsInstanceRequirementsArgs
     from spotkeeper.aws.responder import AwsInterruptionResponder, AwsInterruptionResponderArgs
     from spotkeeper.aws.training_fleet import AwsTrainingFleet
+    from spotkeeper.deadline import FleetDeadlineArgs
     from spotkeeper.fleet import FleetElasticArgs, FleetTimingsArgs
     from spotkeeper.gcp.fleet_args import GcpTrainingFleetArgs
     from spotkeeper.gcp.responder import GcpInterruptionResponder, GcpInterruptionResponderArgs
@@ -29,6 +30,7 @@ __all__ = [
     "AwsInterruptionResponderArgs",
     "AwsTrainingFleet",
     "AwsTrainingFleetArgs",
+    "FleetDeadlineArgs",
     "FleetElasticArgs",
     "FleetTimingsArgs",
     "GcpInterruptionResponder",
@@ -44,6 +46,7 @@ _HOMES = {
     "AwsInterruptionResponderArgs": "spotkeeper.aws.responder",
     "AwsTrainingFleet": "spotkeeper.aws.training_fleet",
     "AwsTrainingFleetArgs": "spotkeeper.aws.fleet_args",
+    "FleetDeadlineArgs": "spotkeeper.deadline",
     "FleetElasticArgs": "spotkeeper.fleet",
     "FleetTimingsArgs": "spotkeeper.fleet",
     "GcpInterruptionResponder": "spotkeeper.gcp.responder",

@@ -110,6 +110,7 @@ RESPONDER_FILES = (
     "notices.py",
     "observe.py",
     "pacing.py",
+    "plans.py",
     "policies.py",
     "ports.py",
     "reconcile.py",

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NotRequired, TypedDict
 
+from spotkeeper.deadline import POLICY as DEADLINE
+from spotkeeper.deadline import Waits, plan_deadline
 from spotkeeper.errors import InputError
 from spotkeeper.inputs import choice, flag, known_only, positive, seconds, text, whole_number
-from spotkeeper_ledger.documents import PolicySpec
+from spotkeeper_ledger.documents import DeadlineSpec, PolicySpec
 
-POLICIES = {"never": "", "mirror": "", "patient": ""}
+POLICIES = {"never": "", "mirror": "", "patient": "", DEADLINE: ""}
 GANGS = {"none": "", "single_zone": "", "region": ""}
 JOINS = {"checkpoint": "", "now": ""}
 REBALANCES = {"checkpoint": "", "replace": "", "ignore": ""}
@@ -138,6 +140,7 @@ class FleetPlan:
     notice_command_confirms: bool
     timings: FleetTimings
     elastic: FleetElastic | None = None
+    deadline: DeadlineSpec | None = None
 
 
 def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
@@ -155,6 +158,7 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
     gang = choice(args, "gang", "none", GANGS)
     nodes = whole_number(args, "nodes", None, 1)
     base = whole_number(args, "on_demand_base", 0, 0, nodes)
+    timings = plan_timings(args.get("timings") or {})
     return FleetPlan(
         nodes=nodes,
         base=base,
@@ -169,8 +173,9 @@ def plan_fleet(args: Mapping[str, Any]) -> FleetPlan:
         notice_signal="" if signal == "none" else signal,
         notice_command=notice_command,
         notice_command_confirms=confirms,
-        timings=plan_timings(args.get("timings") or {}),
+        timings=timings,
         elastic=plan_elastic(args["elastic"], nodes, gang) if args.get("elastic") is not None else None,
+        deadline=plan_deadline(args, Waits(timings.signal_poll_seconds, timings.save_seconds)),
     )
 
 

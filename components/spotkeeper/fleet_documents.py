@@ -1,7 +1,7 @@
 """What a fleet tells the other parts: ``spec.json`` for the responder, ``agent.json`` for the nodes."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from spotkeeper.fleet import FleetPlan
@@ -21,6 +21,7 @@ def fleet_spec(
     incarnation: str,
     command_version: str,
     checkpoint_uri: str,
+    node_types: Sequence[str] = (),
 ) -> FleetSpec:
     """Return what the user wants, as the responder reads it.
 
@@ -32,6 +33,7 @@ def fleet_spec(
         incarnation: unique id of the identity that its nodes have, new with every creation.
         command_version: version of the template that new nodes start from.
         checkpoint_uri: where the job keeps its checkpoints.
+        node_types: of what kinds nodes may be, where that is said, for their prices.
     """
     timings = plan.timings
     return FleetSpec(
@@ -61,6 +63,7 @@ def fleet_spec(
         save_gap_seconds=timings.save_gap_seconds,
         rebalance_expiry_seconds=timings.rebalance_expiry_seconds,
         max_on_demand_hours=plan.max_on_demand_hours,
+        deadline=replace(plan.deadline, node_types=tuple(node_types)) if plan.deadline else None,
     )
 
 

@@ -58,14 +58,14 @@ def seconds(args: Mapping[str, Any], name: str, default: float, *, path: str = "
     return float(value)
 
 
-def positive(args: Mapping[str, Any], name: str) -> float | None:
+def positive(args: Mapping[str, Any], name: str, *, path: str = "") -> float | None:
     """Return ``args[name]`` as a finite number more than 0; ``None`` where it is not given."""
     value = args.get(name)
     if value is None:
         return None
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0:
-        raise InputError(name, value, "a number, more than 0")
+        raise InputError(path + name, value, "a number, more than 0")
     return float(value)
 
 
@@ -91,11 +91,11 @@ def flag(args: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def text(args: Mapping[str, Any], name: str) -> str:
+def text(args: Mapping[str, Any], name: str, *, path: str = "") -> str:
     """Return ``args[name]`` if it is a string; empty where it is not given."""
     value = _given(args, name, "")
     if not isinstance(value, str):
-        raise InputError(name, value, "a string")
+        raise InputError(path + name, value, "a string")
     return value
 
 

@@ -97,6 +97,7 @@ FLEET_KEYS: Mapping[str, type] = {
     "onDemandMax": int,
     "policy": str,
     "policyWaitSeconds": float,
+    "deadline": dict,
     "onRebalance": str,
     "onUpdate": str,
     "onDestroy": str,

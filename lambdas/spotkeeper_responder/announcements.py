@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from spotkeeper_ledger import AnnouncementRecord, FleetLedger, FleetSpec
-from spotkeeper_responder import limits, sizes
+from spotkeeper_responder import limits, plans, sizes
 from spotkeeper_responder.model import BACKUP, CONFIGURATION, QUOTA, SPOT, Announcement, FleetView
 from spotkeeper_responder.wording import WORDINGS, worded
 
-DROUGHT, JOB, CAP = "drought", "job", "cap"
+DROUGHT, JOB, CAP, DEADLINE = "drought", "job", "cap", "deadline"
 """Topics, besides the classes of launch failures that are one each. A topic holds one thing at a time."""
-BEGUN, OVER, REACHED, FAILED = "begun", "over", "reached", "failed"
+BEGUN, OVER, REACHED, FAILED, RISK = "begun", "over", "reached", "failed", "risk"
 """What can have happened to one; to a job, whatever its state says."""
 QUIET_SECONDS = 3600.0
 """Launch failures of one class that are no further apart than this are one occurrence."""
@@ -64,6 +64,8 @@ def _present(spec: FleetSpec, ledger: FleetLedger, now: float) -> Mapping[str, A
         found[DROUGHT] = AnnouncementRecord(BEGUN, short_since)
     if limits.used_up(spec, ledger):
         found[CAP] = AnnouncementRecord(REACHED, now)
+    if plans.problem(ledger):
+        found[DEADLINE] = AnnouncementRecord(RISK, now)
     for name in (QUOTA, CONFIGURATION):
         keys = [sizes.failure_key(group, name) for group in (SPOT, BACKUP)]
         last = max((ledger.failures[key].last_at for key in keys if key in ledger.failures), default=None)

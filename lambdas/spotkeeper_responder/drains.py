@@ -74,7 +74,7 @@ def dismissals(view: FleetView) -> list[Termination]:
 
 def _replaced(spec: FleetSpec, record: NoticeRecord | None) -> bool:
     """Whether the group itself is about to replace the node, so that for a while it lives beside its successor."""
-    if record is None or record.kind != REBALANCE or over(record):
+    if record is None or record.kind != REBALANCE or record.drill or over(record):
         return False
     return spec.on_rebalance == "replace"
 

@@ -24,6 +24,7 @@ FLEET_UNITS: Mapping[str, str] = {
     "SilentNodes": "Count",
     "OnDemandCapReached": "Count",
     "Paused": "Count",
+    "DeadlineAtRisk": "Count",
 }
 """What is measured of a fleet, by the dimension ``Fleet``, and over all of a responder's fleets."""
 RESPONDER_UNITS: Mapping[str, str] = {"Ticks": "Count"}

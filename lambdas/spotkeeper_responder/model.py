@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from spotkeeper_ledger import FleetLedger, NodeReport, Signal
+from spotkeeper_ledger import FleetLedger, NodeReport, PriceRecord, Progress, Signal
 from spotkeeper_ledger.facts import Fact
 
 SPOT, BACKUP = "spot", "backup"
@@ -72,6 +72,8 @@ class FleetView(Fact):
     """Reports that were read in full: those that may hold a confirmation somebody waits for."""
     members: Set[str] = frozenset()
     """Nodes of the job's current generation."""
+    progress: Progress | None = None
+    """How far the job says it is; read on ticks."""
 
     def groups(self) -> Iterator[tuple[str, GroupView]]:
         """Return both groups with their names in a fleet."""
@@ -158,11 +160,18 @@ class JobEnded(Fact):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class PriceTold(Fact):
+    """The cloud has told what the fleet's spot nodes cost."""
+
+    record: PriceRecord
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Tick(Fact):
     """Time has passed: the only event on which anything is lowered, drained or terminated."""
 
 
-Event: TypeAlias = NoticeHeard | NoticeWritten | NodeLaunched | NodeGone | LaunchFailed | JobEnded | Tick
+Event: TypeAlias = NoticeHeard | NoticeWritten | NodeLaunched | NodeGone | LaunchFailed | JobEnded | PriceTold | Tick
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -223,6 +232,8 @@ class Facts(Fact):
     cap_reached: bool = False
     """The fleet has used all the on-demand beyond its base that it may."""
     paused: bool = False
+    deadline_at_risk: bool = False
+    """The promise of the policy ``deadline`` does not hold, whichever part of it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

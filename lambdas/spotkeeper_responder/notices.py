@@ -165,7 +165,8 @@ def _new(spec: FleetSpec, word: NoticeHeard, group: str, now: float, *, job_over
         hook=word.hook,
         drill=word.drill,
     )
-    quiet = job_over or (word.kind == REBALANCE and spec.on_rebalance == "ignore")
+    ignored = word.kind == REBALANCE and not word.drill and spec.on_rebalance == "ignore"
+    quiet = job_over or ignored
     return _end(record, now) if quiet else record
 
 

@@ -21,6 +21,7 @@ from spotkeeper_ledger import (
     NodeNotice,
     NodeReport,
     NoticeRecord,
+    PriceRecord,
     Progress,
     keys,
     load,
@@ -28,7 +29,7 @@ from spotkeeper_ledger import (
 )
 from spotkeeper_ledger.facts import Fact
 from spotkeeper_responder.drains import CALLS_PER_TICK
-from spotkeeper_responder.model import Event, FleetView, JobEnded, NoticeHeard, NoticeWritten, Tick
+from spotkeeper_responder.model import Event, FleetView, JobEnded, NoticeHeard, NoticeWritten, PriceTold, Tick
 from spotkeeper_responder.notices import leaving, over
 from spotkeeper_responder.ports import Cloud, Log
 from spotkeeper_responder.reconcile import fresh
@@ -39,6 +40,8 @@ MAX_NODE_DOCUMENT_BYTES = 64 * 1024
 """Largest document of a node that is parsed."""
 LOOK_FOR_FAILURES_AFTER_SECONDS = 60.0
 """Age of a shortfall from which on the group's own record is asked why: the event about it may be lost."""
+PRICE_SECONDS = 300.0
+"""Age of a spot price from which on it is asked for again."""
 LOST_NOTICES_PER_TICK = 50
 """Most notices of nodes that are read on a tick because nobody has said that they were written."""
 
@@ -106,10 +109,13 @@ def look(board: WatchedBoard, cloud: Cloud, known: Remembered, events: Sequence[
         found += reader.notices(view, dict.fromkeys(folders))
         if tick:
             view = replace(view, reports=reader.reports(_awaited(view, ledger)), members=reader.members(view))
-            found += reader.job_end() if ledger.job_ended_at is None else []
+            if ledger.job_ended_at is None:
+                view = replace(view, progress=reader.progress())
+                found += _job_end(view.progress)
     since = ledger.shortfall_since
     if tick and since is not None and now - since >= LOOK_FOR_FAILURES_AFTER_SECONDS:
         found += cloud.launch_failures(spec, since - spec.launch_grace_seconds)
+    found += _price(cloud, spec, view, ledger, now, log) if tick else []
     return Look(spec, view, known.ledger, known.version, tuple(found))
 
 
@@ -157,10 +163,8 @@ class _Reader:
         generation = self._document(Generation, keys.generation(self._spec.fleet))
         return frozenset(member.node for member in generation.members) if generation else frozenset()
 
-    def job_end(self) -> list[JobEnded]:
-        progress = self._document(Progress, keys.progress(self._spec.fleet))
-        ended = progress is not None and progress.state in ("finished", "failed")
-        return [JobEnded(progress.state, progress.at)] if progress is not None and ended else []
+    def progress(self) -> Progress | None:
+        return self._document(Progress, keys.progress(self._spec.fleet))
 
     def _document(self, kind: type[NodeDocument], key: str) -> NodeDocument | None:
         stored = self._board.read(key)
@@ -173,6 +177,29 @@ class _Reader:
             return None
         ours = (document.fleet, document.incarnation) == (self._spec.fleet, self._spec.incarnation)
         return document if ours else None
+
+
+def _job_end(progress: Progress | None) -> list[JobEnded]:
+    ended = progress is not None and progress.state in ("finished", "failed")
+    return [JobEnded(progress.state, progress.at)] if progress is not None and ended else []
+
+
+def _price(
+    cloud: Cloud, spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float, log: Log
+) -> list[PriceTold]:
+    """Ask for the spot price, where somebody wants to know it and has not asked for some minutes.
+
+    What fails is not tried again before the next tick: the policy knows how old its price is.
+    """
+    terms, known = spec.deadline, ledger.account.price if ledger.account else None
+    if terms is None or terms.spot_price is not None or (known and now - known.at < PRICE_SECONDS):
+        return []
+    try:
+        price = cloud.spot_price(spec, [instance.node for instance in view.spot.live])
+    except Exception as error:  # noqa: BLE001 - whatever it is, the fleet has to be looked after without a price
+        log("WARNING", "the spot price is not known", fleet=spec.fleet, error=f"{type(error).__name__}: {error}")
+        return []
+    return [] if price is None else [PriceTold(PriceRecord(price, now))]
 
 
 def _reported_at(spec: FleetSpec, files: Mapping[str, Entry]) -> dict[str, float]:

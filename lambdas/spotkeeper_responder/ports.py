@@ -27,6 +27,12 @@ class Cloud(Protocol):
     def launch_failures(self, spec: FleetSpec, since: float) -> Sequence[LaunchFailed]:
         """Return the failed launches of the spot group since a moment, Unix seconds."""
 
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:
+        """Return what a spot node and hour costs now: of ``nodes`` the dearest, or of all that the fleet might get.
+
+        ``None`` where the cloud does not say.
+        """
+
     def fleets_of(self, nodes: Collection[str]) -> Mapping[str, str]:
         """Return the fleet of each node that is in one; for when the ledger cannot be asked."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from spotkeeper_ledger import FleetLedger, FleetSpec, NoticeRecord, Signal
-from spotkeeper_responder import announcements, drains, limits, notices, sizes
+from spotkeeper_responder import announcements, drains, limits, notices, plans, sizes
 from spotkeeper_responder import strength as strengths
 from spotkeeper_responder.model import (
     BACKUP,
@@ -51,9 +51,10 @@ def decide(spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequen
     before = fresh(spec, ledger.revision) if ledger.incarnation != spec.incarnation else ledger
     after = _job(before, events, now)
     after = _heard(spec, view, after, events, now, tick=tick)
-    allowed = limits.limited(spec, after, now)
+    after = _planned(spec, view, after, now) if tick else after
+    allowed = limits.limited(plans.limited(spec, after), after, now)
     strength = strengths.measure(allowed, view, after, now)
-    after = _clocks(view, after, strength, now)
+    after = _clocks(view, after, strength, now, counts=allowed == spec)
     after = _sized(allowed, view, after, strength, now, tick=tick)
     if tick and after.job_ended_at is None and not limits.held(after):
         after = replace(after, notices=drains.drained(allowed, view, after, now))
@@ -118,7 +119,8 @@ def _heard(
     spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequence[Event], now: float, *, tick: bool
 ) -> FleetLedger:
     job_over = ledger.job_ended_at is not None
-    ledger = limits.accounted(spec, view, ledger, now) if tick else ledger
+    if tick:
+        ledger = limits.accounted(spec, view, plans.accounted(spec, view, ledger, events, now), now)
     records = _confirmed(view, notices.hear(spec, view, ledger.notices, events, now, job_over=job_over))
     return replace(
         ledger,
@@ -138,9 +140,23 @@ def _confirmed(view: FleetView, records: Mapping[str, NoticeRecord]) -> dict[str
     return after
 
 
-def _clocks(view: FleetView, ledger: FleetLedger, strength: Strength, now: float) -> FleetLedger:
+def _planned(spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float) -> FleetLedger:
+    """Ask the policy that plans ahead. A job that is over, or that a person has stopped, needs no plan."""
+    if ledger.job_ended_at is not None or ledger.pause is not None:
+        return ledger
+    answered = plans.planned(spec, view, ledger, strengths.measure(spec, view, ledger, now), now)
+    ledger = answered.ledger
+    if answered.saves:
+        word = plans.save_now(answered.saves, now)
+        ledger = replace(ledger, notices=notices.hear(spec, view, ledger.notices, [word], now, job_over=False))
+    return ledger
+
+
+def _clocks(view: FleetView, ledger: FleetLedger, strength: Strength, now: float, *, counts: bool) -> FleetLedger:
+    """Note since when spot is short; ``counts`` says that it is asked for, so that how long it was tells something."""
     if strength.shortfall:
         return ledger if ledger.shortfall_since is not None else replace(ledger, shortfall_since=now)
+    ledger = plans.gap_over(ledger, now) if counts else ledger
     return replace(ledger, shortfall_since=None, seen=strengths.forget(view, ledger.seen))
 
 
@@ -202,6 +218,7 @@ def _facts(
         configuration_failures=new(CONFIGURATION),
         cap_reached=limits.used_up(spec, after),
         paused=after.pause is not None,
+        deadline_at_risk=bool(plans.problem(after)),
     )
 
 

@@ -145,6 +145,7 @@ def _measured(served: Served, news: Collection[Heard], calls: int) -> dict[str, 
         "SilentNodes": facts.silent,
         "OnDemandCapReached": int(facts.cap_reached),
         "Paused": int(facts.paused),
+        "DeadlineAtRisk": int(facts.deadline_at_risk),
     }
 
 

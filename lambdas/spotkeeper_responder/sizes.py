@@ -151,5 +151,5 @@ def _asked(spec: FleetSpec, missing: int, ledger: FleetLedger, size: int, now: f
     situation = Situation(
         missing=missing, lasted=lasted, held=max(0, size - spec.base), wanted=max(0, spec.spot_target), base=spec.base
     )
-    wanted = policy_of(spec).answer(situation).on_demand
+    wanted = policy_of(spec, ledger).answer(situation).on_demand
     return max(spec.base, min(spec.base + wanted, spec.maximum))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spotkeeper_ledger import AnnouncementRecord, FleetLedger, FleetSpec
+from spotkeeper_responder import plans
 from spotkeeper_responder.model import BACKUP, Announcement, FleetView
 
 
@@ -47,6 +48,12 @@ WORDINGS: Mapping[tuple[str, str], Wording] = {
         "allows. Nodes beyond the base save and go, and no more are bought.",
         todo="Raise max_on_demand_hours and deploy, if the job has to keep its speed. Otherwise nothing: it goes on "
         "with spot and the base.",
+    ),
+    ("deadline", "risk"): Wording(
+        subject="The deadline or its cost is not assured",
+        what="The policy cannot promise that the job is done in time and no dearer than on-demand: {problem}.",
+        todo="If time is short, give the job more nodes or a later deadline, and deploy; if it tells no progress or no "
+        "price is known, see to that. The fleet goes on as well as it can.",
     ),
     ("quota", "failed"): Wording(
         subject="A quota keeps the fleet from growing",
@@ -100,6 +107,7 @@ def _names(spec: FleetSpec, view: FleetView, ledger: FleetLedger) -> Mapping[str
         "hysteresis": spec.hysteresis_seconds,
         "linger": spec.linger_seconds,
         "checkpoints": spec.checkpoint_uri,
+        "problem": plans.problem(ledger),
         "quota": _said(ledger, "quota"),
         "configuration": _said(ledger, "configuration"),
     }

@@ -37,9 +37,36 @@ class PolicySpec(Fact):
     """Which fallback policy decides how many on-demand nodes a shortfall is worth, and its settings."""
 
     name: str = "mirror"
-    """``never``, ``mirror`` or ``patient``."""
+    """``never``, ``mirror``, ``patient`` or ``deadline``."""
     wait_seconds: float = 600.0
     """``patient`` only: how long a shortfall must last before on-demand is bought for it."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DeadlineSpec(Fact):
+    """By when the job has to be done, what there is to do, and what it may cost. Prices are all in one currency."""
+
+    on_demand_price: float
+    """Of an on-demand node and hour."""
+    at: Optional[float] = None
+    """The deadline; where it is ``None``, ``hours`` says it."""
+    hours: Optional[float] = None
+    """The deadline in hours from the fleet's first tick on."""
+    work_hours: Optional[float] = None
+    """How long the job takes with all its nodes and no interruption; ``None``: what its first progress says."""
+    spot_price: Optional[float] = None
+    """Of a spot node and hour, where that is constant; ``None``: the cloud is asked."""
+    excess: Optional[float] = None
+    """What the job may cost beyond on-demand; ``None``: one restart of all its nodes."""
+    restart_seconds: float = 720.0
+    """From the decision for other nodes until the job works on them, at most; longer ones that are seen replace it."""
+    release_seconds: float = 720.0
+    """How long nodes that are let go are still paid, at most."""
+    period_seconds: float = 60.0
+    """Time between two ticks."""
+    node_types: Tuple[str, ...] = ()
+    """The kinds of node that the fleet may be of, as the cloud names them in its prices."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -94,6 +121,8 @@ class FleetSpec(Fact):
     """A rebalance recommendation that no interruption follows is forgotten after this time."""
     max_on_demand_hours: Optional[float] = None
     """Node-hours of on-demand beyond the base that this incarnation may use in all; ``None`` means no limit."""
+    deadline: Optional[DeadlineSpec] = None
+    """For the policy ``deadline``."""
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -177,6 +206,68 @@ class AnnouncementRecord(Fact):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class PriceRecord(Fact):
+    """A spot price as the cloud told it."""
+
+    price: float
+    """Of a node and hour: that of the dearest of the fleet's spot nodes, or of all that it might get."""
+    at: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RestartRecord(Fact):
+    """How long the job has taken to work again on other nodes."""
+
+    generation: int
+    """The latest that was seen."""
+    before: float = 0.0
+    """Seconds that all restarts before it took."""
+    longest: float = 0.0
+    """Seconds of the longest."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PlanRecord(Fact):
+    """What the policy ``deadline`` has last answered; it stands until the next tick."""
+
+    at: float
+    buys: bool
+    """Whether on-demand is bought for what is missing; otherwise only what is held of it is kept."""
+    spot: bool = True
+    """Whether spot is asked for."""
+    final: bool = False
+    """Whether the job ends on on-demand."""
+    reason: str = ""
+    problem: str = ""
+    """Which assumption has failed, so that the promise does not hold."""
+    time_slack: Optional[float] = None
+    """Seconds until only on-demand is in time; negative once that is so."""
+    money_slack: Optional[float] = None
+    """What may still be spent on spot in vain; ``None`` where nobody knows the prices."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Account(Fact):
+    """What the policy ``deadline`` goes by besides the nodes."""
+
+    since: float
+    """The fleet's first tick."""
+    started_at: Optional[float] = None
+    """When a node was first seen running."""
+    spent: float = 0.0
+    """What all nodes have cost since then."""
+    price: Optional[PriceRecord] = None
+    work_seconds: Optional[float] = None
+    """How long the job takes with all its nodes, as its first progress said."""
+    restart: Optional[RestartRecord] = None
+    spells: Tuple[float, ...] = ()
+    """How long the latest spot nodes that the cloud has taken had lasted."""
+    gaps: Tuple[float, ...] = ()
+    """How long spot was missing the latest times."""
+    plan: Optional[PlanRecord] = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class FleetLedger(Fact):
     """``fleets/<fleet>/ledger.json``: what the responder remembers.
 
@@ -211,8 +302,10 @@ class FleetLedger(Fact):
     """Of the on-demand seconds, those beyond the base: what ``max_on_demand_hours`` limits."""
     pause: Optional[Pause] = None
     announcements: Mapping[str, AnnouncementRecord] = field(default_factory=dict)
-    """By topic (``drought``, ``job``, ``cap``, ``quota``, ``configuration``): what people have been told, or are to
-    be."""
+    """By topic (``drought``, ``job``, ``cap``, ``deadline``, ``quota``, ``configuration``): what people have been told,
+    or are to be."""
+    account: Optional[Account] = None
+    """For the policy ``deadline``; ``None`` for the others."""
     accounted_at: Optional[float] = None
     ticked_at: Optional[float] = None
     version: int = 1

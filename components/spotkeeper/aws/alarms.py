@@ -116,6 +116,15 @@ ALARMS: Mapping[str, Alarm] = {
         meaning="A fleet has used all the on-demand that its max_on_demand_hours allows. It goes on with spot and its "
         "base, and buys nothing until that is raised.",
     ),
+    "deadline": Alarm(
+        metric="DeadlineAtRisk",
+        dimension="Responder",
+        value=str,
+        statistic="Maximum",
+        threshold=0,
+        minutes=2,
+        meaning="A fleet's deadline, or its cost, is not assured any more; spotkeeper status says why.",
+    ),
 }
 """Every alarm of a responder, by the last part of its name. Metrics of :data:`NAMESPACE` are over all its fleets."""
 

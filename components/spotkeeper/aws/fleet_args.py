@@ -10,6 +10,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from spotkeeper.aws.pools import AwsInstanceRequirementsArgs
+from spotkeeper.deadline import FleetDeadlineArgs
 from spotkeeper.fleet import FleetElasticArgs, FleetTimingsArgs
 
 
@@ -66,9 +67,12 @@ class AwsTrainingFleetArgs(TypedDict):
     input is raised; time is taken once a minute, and the last save comes on top. Default: no limit."""
     policy: NotRequired[str]
     """What a shortfall of spot nodes is worth: ``mirror`` (default: one on-demand node for each that is missing),
-    ``patient`` (the same, once the shortfall has lasted ``policy_wait_seconds``) or ``never``."""
+    ``patient`` (the same, once the shortfall has lasted ``policy_wait_seconds``), ``never``, or ``deadline`` (as little
+    as keeps the job in time and no dearer than on-demand; needs ``deadline``)."""
     policy_wait_seconds: NotRequired[float]
     """``patient`` only: how long to wait for spot before on-demand is bought. Default 600."""
+    deadline: NotRequired[FleetDeadlineArgs]
+    """``deadline`` only: by when the job has to be done, and what it may cost. The job has to report its steps."""
     on_rebalance: NotRequired[str]
     """What a rebalance recommendation, which may come long before an interruption or without one, is answered with:
     ``checkpoint`` (default: save and go on), ``replace`` (start another spot node, then let this one go) or

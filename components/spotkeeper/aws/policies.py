@@ -87,7 +87,11 @@ def responder_policy(place: Place, responder: str) -> Policy:
         ),
         _allow(
             "DescribeHasNoResources",
-            ["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"],
+            [
+                "autoscaling:DescribeAutoScalingGroups",
+                "autoscaling:DescribeScalingActivities",
+                "ec2:DescribeSpotPriceHistory",
+            ],
             ["*"],
         ),
         _allow(

@@ -1,5 +1,7 @@
 """The spec in the ledger bucket."""
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_aws as aws
 
@@ -20,6 +22,7 @@ def spec_object(
     incarnation: pulumi.Output[str],
     command_version: pulumi.Output[str],
     checkpoint_uri: pulumi.Output[str],
+    node_types: Sequence[str],
     opts: pulumi.ResourceOptions,
 ) -> aws.s3.BucketObjectv2:
     """Put the spec into the ledger: from then on the responder keeps the fleet at strength."""
@@ -30,7 +33,9 @@ def spec_object(
         f"{name}-spec",
         bucket=responder,
         key=keys.spec(fleet),
-        content=known.apply(lambda values: dump(fleet_spec(plan, cloud="aws", fleet=fleet, **values)).decode()),
+        content=known.apply(
+            lambda values: dump(fleet_spec(plan, cloud="aws", fleet=fleet, node_types=node_types, **values)).decode()
+        ),
         content_type="application/json",
         opts=opts,
     )

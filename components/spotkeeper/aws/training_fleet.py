@@ -141,6 +141,7 @@ class AwsTrainingFleet(pulumi.ComponentResource):
             incarnation=incarnation,
             command_version=_template_version(spot),
             checkpoint_uri=checkpoint_uri,
+            node_types=market.types,
             # Last to come and first to go: the responder never acts on a group that is not there or is being drained.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[spot, backup]),
         )

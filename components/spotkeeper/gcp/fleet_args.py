@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from spotkeeper.deadline import FleetDeadlineArgs
 from spotkeeper.fleet import FleetElasticArgs, FleetTimingsArgs
 from spotkeeper.pools import WEIGHTS
 
@@ -84,9 +85,12 @@ class GcpTrainingFleetArgs(TypedDict):
     input is raised; time is taken once a minute, and the last save comes on top. Default: no limit."""
     policy: NotRequired[str]
     """What a shortfall of spot nodes is worth: ``mirror`` (default: one on-demand node for each that is missing),
-    ``patient`` (the same, once the shortfall has lasted ``policy_wait_seconds``) or ``never``."""
+    ``patient`` (the same, once the shortfall has lasted ``policy_wait_seconds``), ``never``, or ``deadline`` (as little
+    as keeps the job in time and no dearer than on-demand; needs ``deadline``)."""
     policy_wait_seconds: NotRequired[float]
     """``patient`` only: how long to wait for spot before on-demand is bought. Default 600."""
+    deadline: NotRequired[FleetDeadlineArgs]
+    """``deadline`` only: by when the job has to be done, and what it may cost. The job has to report its steps."""
     on_update: NotRequired[str]
     """When nodes change to a new version of their template (image, command, volume, agent): ``next-run`` (default:
     this fleet keeps the version that it was created with, replacements too; a fleet of another name, or one created

@@ -9,6 +9,7 @@ from spotkeeper_lab.operations.reading import Fleet, Job
 from spotkeeper_ledger import FailureRecord, Pause
 from spotkeeper_responder.model import BACKUP, SPOT, FleetView, GroupView, Instance, State
 from spotkeeper_responder.notices import leaving, over
+from spotkeeper_responder.plans import deadline_at
 from spotkeeper_responder.strength import serves
 
 _HOUR = 3600.0
@@ -58,6 +59,30 @@ class NoticeStatus:
 
 
 @dataclass(frozen=True)
+class DeadlineStatus:
+    """Whether a job will be done in time, and what it has cost."""
+
+    on_track: bool
+    """Whether both promises hold: in time, and no dearer than on-demand and the excess."""
+    problem: str
+    """Which assumption has failed; empty where none has."""
+    reason: str
+    """Why the policy decided as it did."""
+    deadline: float
+    """Unix seconds."""
+    seconds_left: float
+    """Until then; negative after it."""
+    slack_seconds: float | None
+    """Until only on-demand is in time."""
+    ends_on_demand: bool
+    """Whether the job ends on on-demand, for want of time or money for spot."""
+    spent: float
+    """What all nodes have cost so far, in the currency of the prices."""
+    spot_price: float | None
+    """Of a node and hour."""
+
+
+@dataclass(frozen=True)
 class FleetStatus:
     """Everything that a person on call asks first."""
 
@@ -91,6 +116,8 @@ class FleetStatus:
     """Where the nodes are from: ``cloud``, or ``ledger`` where the cloud could not be asked."""
     problem: str
     """Why the cloud could not be asked; empty where it was not tried."""
+    deadline: DeadlineStatus | None
+    """For the policy ``deadline``, once it has been asked."""
 
 
 def status_of(
@@ -138,6 +165,26 @@ def status_of(
         outdated=None if groups is None else tuple(i.node for i in instances if _outdated(spec.command_version, i)),
         source="ledger" if groups is None else "cloud",
         problem=problem,
+        deadline=_deadline(fleet, now),
+    )
+
+
+def _deadline(fleet: Fleet, now: float) -> DeadlineStatus | None:
+    terms, account = fleet.spec.deadline, fleet.ledger.account
+    plan = account.plan if account else None
+    if terms is None or account is None or plan is None:
+        return None
+    told = account.price.price if account.price else None
+    return DeadlineStatus(
+        on_track=not plan.problem,
+        problem=plan.problem,
+        reason=plan.reason,
+        deadline=deadline_at(terms, account),
+        seconds_left=deadline_at(terms, account) - now,
+        slack_seconds=plan.time_slack,
+        ends_on_demand=plan.final,
+        spent=account.spent,
+        spot_price=told if terms.spot_price is None else terms.spot_price,
     )
 
 

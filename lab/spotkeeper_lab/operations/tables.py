@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spotkeeper_lab.operations.status import FleetStatus, JobStatus, NoticeStatus
+from spotkeeper_lab.operations.status import DeadlineStatus, FleetStatus, JobStatus, NoticeStatus
 from spotkeeper_ledger import STOPPED, FailureRecord, Pause
 
 TICK_LATE_SECONDS = 300.0
@@ -69,6 +69,8 @@ def _lines(status: FleetStatus, now: float) -> Iterator[tuple[str, RenderableTyp
     if status.pause:
         yield "paused", paused(status.pause, now)
     yield "job", _job(status.job)
+    if status.deadline:
+        yield "deadline", _deadline(status.deadline)
     for name, failure in status.failures.items():
         yield f"failed: {name}", _failure(failure, now)
     limit = "no limit" if status.fallback_hours_limit is None else f"limit {status.fallback_hours_limit:g}"
@@ -82,6 +84,16 @@ def _lines(status: FleetStatus, now: float) -> Iterator[tuple[str, RenderableTyp
     if status.outdated is not None:
         names = f": {', '.join(status.outdated)}" if status.outdated else ""
         yield "old template", f"{count(len(status.outdated), 'node')}{names}"
+
+
+def _deadline(deadline: DeadlineStatus) -> Text:
+    left = deadline.seconds_left
+    when = f"in {span(left)}" if left >= 0 else f"{span(-left)} ago"
+    slack = deadline.slack_seconds
+    spare = f", {span(slack)} to spare" if slack is not None and slack > 0 and not deadline.ends_on_demand else ""
+    how = "on-demand to the end" if deadline.ends_on_demand else deadline.reason
+    found = f"{when}: {'on track' if deadline.on_track else 'at risk'}{spare}; {how}; cost {deadline.spent:.2f} so far"
+    return Text(f"{found}; {deadline.problem}" if deadline.problem else found, style="red" if deadline.problem else "")
 
 
 def paused(pause: Pause, now: float) -> str:

@@ -6,6 +6,7 @@ import gc
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,7 @@ from spotkeeper_responder.model import SPOT, Completion, GroupView, Instance, La
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
+    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
 
@@ -55,6 +57,8 @@ RETRIED = frozenset(
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 2.0
 ACTIVITIES = 50
 """Most scaling activities that are looked through."""
+PRODUCT = "Linux/UNIX"
+"""What spot prices are asked for: nodes run Linux."""
 SUBJECT_CHARACTERS = 100
 """Longest subject that SNS takes."""
 
@@ -77,6 +81,11 @@ class Clients:
     def autoscaling(self) -> AutoScalingClient:
         """EC2 Auto Scaling."""
         return self._make("autoscaling")  # type: ignore[no-any-return]  # botocore finds its clients by name
+
+    @cached_property
+    def ec2(self) -> EC2Client:
+        """EC2. Its model is by far the largest, so that only those pay for it who ask for prices."""
+        return self._make("ec2")  # type: ignore[no-any-return]  # botocore finds its clients by name
 
     @cached_property
     def sns(self) -> SNSClient:
@@ -129,6 +138,10 @@ class AwsCloud:
         self._time_left = time_left
         self._pause = pause
         self._calls = 0
+        self._places: dict[str, tuple[str, str]] = {}
+        """Instance type and zone of each node that was seen."""
+        self._zones: dict[str, frozenset[str]] = {}
+        """Zones of each group that was seen."""
 
     @property
     def reaches_nodes(self) -> bool:
@@ -151,7 +164,43 @@ class AwsCloud:
         missing = [name for name in names if name not in found]
         if missing:
             raise LookupError(f"no Auto Scaling group {' and '.join(missing)}, expected both groups of {spec.fleet}")
-        return view_of(found[spec.spot_group]), view_of(found[spec.backup_group])
+        spot = found[spec.spot_group]
+        self._zones[spec.spot_group] = frozenset(spot.get("AvailabilityZones", []))
+        self._places |= {
+            i["InstanceId"]: (i["InstanceType"], i["AvailabilityZone"])
+            for i in spot.get("Instances", [])
+            if "InstanceType" in i
+        }
+        return view_of(spot), view_of(found[spec.backup_group])
+
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:
+        """Return what a spot node and hour costs now, in dollars: the dearest of ``nodes``, or of all there might be.
+
+        The groups have to have been described before. ``None`` where nobody says of which types nodes might be, as with
+        ``instance_requirements`` before the first node.
+        """
+        running = {self._places[node] for node in nodes if node in self._places}
+        types = {kind for kind, _ in running} or set(spec.deadline.node_types if spec.deadline else ())
+        if not types:
+            return None
+        zones = self._zones.get(spec.spot_group, frozenset())
+        prices = {place: price for place, price in self._prices(sorted(types)).items() if place[1] in zones}
+        return max((price for place, price in prices.items() if not running or place in running), default=None)
+
+    def _prices(self, types: Sequence[str]) -> dict[tuple[str, str], float]:
+        """Return the present spot price of each type in each zone."""
+        found: dict[tuple[str, str], float] = {}
+        now = datetime.now(UTC)
+        # The last change before a moment is the price at it.
+        query: dict[str, Any] = {"ProductDescriptions": [PRODUCT], "StartTime": now, "EndTime": now}
+        query["InstanceTypes"] = types
+        while True:
+            answer = self._call(lambda: self._clients.ec2.describe_spot_price_history(**query))
+            for each in answer["SpotPriceHistory"]:
+                found.setdefault((each["InstanceType"], each["AvailabilityZone"]), float(each["SpotPrice"]))
+            if not answer.get("NextToken"):
+                return found
+            query["NextToken"] = answer["NextToken"]
 
     def fleets_of(self, nodes: Collection[str]) -> Mapping[str, str]:
         """Return the fleet of each of ``nodes`` that one of this responder's groups lists."""

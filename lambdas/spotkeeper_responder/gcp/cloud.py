@@ -71,6 +71,10 @@ class GcpCloud:
         """
         return tuple(self._errors.get(spec.spot_group, ()))
 
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:  # noqa: ARG002 - see below
+        """Return ``None``: Compute Engine does not tell prices, so that the fleet's user has to."""
+        return None
+
     def fleets_of(self, nodes: Collection[str]) -> Mapping[str, str]:
         """Return the fleet of each node that is in one: its name says it."""
         places = {node: place_of(node) for node in nodes}
