@@ -40,7 +40,7 @@ def asking(turns: Turns, told: dict[str, bool], message: str, heard: list[Heard]
 
 def test_a_rest_keeps_nobody_who_was_responded_to_and_ends_when_the_house_is_full() -> None:
     slow, told = Slow(), {}
-    turns = Turns(slow, 10, 0.0)
+    turns = Turns(slow, 10)
     slow.rest = 3600.0
     first = asking(turns, told, "first", ticks("first")[0])
     slow.go.release(2)
@@ -55,7 +55,7 @@ def test_a_rest_keeps_nobody_who_was_responded_to_and_ends_when_the_house_is_ful
 
 def test_who_waits_is_served_with_all_others_that_wait() -> None:
     slow, told = Slow(), {}
-    turns = Turns(slow, 100, 0.0)
+    turns = Turns(slow, 100)
     ask = partial(asking, turns, told)
     names = [f"m{number}" for number in range(20)]
     first = ask("first", ticks("first")[0])
@@ -79,7 +79,7 @@ def test_a_batch_that_breaks_is_told_to_all_of_it_and_the_next_one_is_served() -
             raise RuntimeError("the ledger is away")
         return Outcome()
 
-    turns = Turns(respond, 100, 0.0)
+    turns = Turns(respond, 100)
     (heard,) = ticks("m")
     with pytest.raises(RuntimeError, match="the ledger is away"):
         turns.take("m", heard)

@@ -29,6 +29,8 @@ from spotkeeper_responder.watch import LEDGER_SECONDS, one_worker
 
 THREADS = 8
 """Of the framework's server where nothing else is said, on two processors."""
+GATHER_SECONDS = 1.0
+"""How long others that follow a notice are gathered before they are responded to, as a queue's batch window does."""
 BATCH_SECONDS = 15.0
 """How long a batch may take, whoever waits behind it."""
 ANNOUNCEMENT = "announcement"
@@ -85,9 +87,11 @@ def respond(heard: Sequence[Heard]) -> Outcome:
     responder = Responder(
         name, board=board, cloud=cloud, time_left=time_left, worker=_worker(), log=log, emit=_measured
     )
-    if not all(isinstance(each.event, NoticeHeard | NoticeWritten) for each in heard):
+    notices = [isinstance(each.event, NoticeHeard | NoticeWritten) for each in heard]
+    if not all(notices):
         board.forget()
-    return Outcome(responder.respond(heard), responder.rest_seconds)
+    failed = responder.respond(heard)
+    return Outcome(failed, max(responder.rest_seconds, GATHER_SECONDS if any(notices) else 0.0))
 
 
 def log(level: str, message: str, **fields: object) -> None:

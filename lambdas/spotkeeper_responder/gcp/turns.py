@@ -1,8 +1,8 @@
 """Requests that come at once are responded to together: the first takes all that waits, the others hear the outcome.
 
-Pub/Sub pushes one message a request, and a storm is a thousand of them; a look at the groups serves them all. Between
-two batches there is a rest, in which the next one gathers: nobody waits for what has been responded to already, and a
-batch after a quiet time is responded to at once.
+Pub/Sub pushes one message a request, and a storm is a thousand of them; a look at the groups serves them all. After a
+batch there may be a rest, in which the next one gathers: nobody waits for what has been responded to already, and a
+message after a quiet time is responded to at once.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 from spotkeeper_responder.model import Heard
 
-GATHER_SECONDS = 1.0
-"""Shortest time between the end of a batch and the beginning of the next: a single message never waits for it."""
 FULL_SHARE = 0.8
 """Of the requests that are taken at once, so many waiting end a rest: those behind them would be turned away."""
 
@@ -45,13 +43,10 @@ class Turns:
     Args:
         respond: responds to a batch.
         most: how many requests are taken at once.
-        gather_seconds: see :data:`GATHER_SECONDS`.
     """
 
-    def __init__(
-        self, respond: Callable[[Sequence[Heard]], Outcome], most: int, gather_seconds: float = GATHER_SECONDS
-    ) -> None:
-        self._respond, self._gather_seconds = respond, gather_seconds
+    def __init__(self, respond: Callable[[Sequence[Heard]], Outcome], most: int) -> None:
+        self._respond = respond
         self._full = max(1, int(FULL_SHARE * most))
         lock = threading.Lock()
         self._arrived, self._done = threading.Condition(lock), threading.Condition(lock)
@@ -87,5 +82,5 @@ class Turns:
                 for request in batch:
                     request.responded = True
                 self._serving = False
-                self._not_before = time.monotonic() + max(rest, self._gather_seconds)
+                self._not_before = time.monotonic() + rest
                 self._done.notify_all()
