@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import celpy
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spotkeeper_lab.local_gcp import LocalGcp
 from spotkeeper_lab.local_gcp.conditions import LIST_PREFIX, holds
@@ -49,6 +52,35 @@ def may(bindings: list[dict[str, Any]], permission: str, name: str = "", prefix:
 )  # fmt: skip
 def test_a_condition_is_about_names(condition: str, name: str, true: bool) -> None:
     assert may([binding("roles/storage.objectUser", condition)], GET, name) is true
+
+
+LANGUAGE = celpy.Environment()
+ATOMS = st.builds(
+    lambda left, right, text: f"{left}{right.format(text)}",
+    st.sampled_from(["resource.name", f'api.getAttribute("{LIST_PREFIX}", "")']),
+    st.sampled_from(['.startsWith("{}")', ".endsWith('{}')", ' == "{}"', ' != "{}"']),
+    st.sampled_from(["", "a", "ab", "b"]),
+)
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.builds("{} && {}".format, inner, inner),
+        st.builds("{} || {}".format, inner, inner),
+        st.builds("({})".format, inner),
+        st.builds("!({})".format, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(EXPRESSIONS, st.sampled_from(["", "a", "ab", "b", "ba"]), st.sampled_from(["", "a", "ab"]))
+def test_a_condition_means_what_an_implementation_of_the_language_says(expression: str, name: str, prefix: str) -> None:
+    functions = {"getAttribute": lambda api, attribute, default: api.get(attribute, default)}
+    program = LANGUAGE.program(LANGUAGE.compile(expression), functions=functions)
+    asked: Any = {"resource": {"name": name}, "api": {LIST_PREFIX: prefix}}
+    said = program.evaluate({key: celpy.json_to_cel(value) for key, value in asked.items()})
+    assert holds(expression, {"resource.name": name, LIST_PREFIX: prefix}) is bool(said)
 
 
 def test_a_list_is_bound_by_the_prefix_that_is_asked_for() -> None:
