@@ -118,7 +118,7 @@ def aws() -> Iterator[None]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    requests.post(f"http://{host}:{port}/moto-api/reset", timeout=5)  # what moto holds outlives its server
+    requests.post(f"http://{host}:{port}/moto-api/reset", timeout=60)  # what moto holds outlives its server
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
             patch.delenv(name, raising=False)

@@ -1,3 +1,4 @@
+import json
 import time
 from collections.abc import Iterator
 
@@ -110,7 +111,8 @@ def test_without_a_hook_a_node_goes_at_once(aws: LocalAws) -> None:
 
 def test_a_node_that_waits_can_still_be_taken_back(aws: LocalAws) -> None:
     url, arn = queue(aws, "gone")
-    aws.client("events").put_rule(Name="gone", EventPattern='{"detail-type": ["EC2 Instance Terminate Successful"]}')
+    own = {"detail-type": ["EC2 Instance Terminate Successful"], "detail": {"AutoScalingGroupName": ["both"]}}
+    aws.client("events").put_rule(Name="gone", EventPattern=json.dumps(own))
     aws.client("events").put_targets(Rule="gone", Targets=[{"Id": "1", "Arn": arn}])
     group(aws, "both", 1)
     (node,) = launched(aws, "both")

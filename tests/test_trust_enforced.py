@@ -50,7 +50,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     try:
-        requests.post(f"http://{host}:{port}/moto-api/reset", timeout=5)  # what moto holds outlives its server
+        requests.post(f"http://{host}:{port}/moto-api/reset", timeout=60)  # what moto holds outlives its server
         boto3.Session().client("s3").create_bucket(
             Bucket=RESPONDER, CreateBucketConfiguration={"LocationConstraint": REGION}
         )

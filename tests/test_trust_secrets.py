@@ -77,7 +77,7 @@ def test_user_data_holds_no_secret_and_nothing_of_the_deployers_environment(decl
     script = user_data(declared)
     assert len(script) <= MAX_USER_DATA
     assert not SECRET.search(script.decode())
-    (config,) = re.findall(r"agent\.json\" <<'SPOTKEEPER_END'\n(.*?)\nSPOTKEEPER_END", script.decode(), re.DOTALL)
+    (config,) = re.findall(r"cat >agent\.json <<'SPOTKEEPER_END'\n(.*?)\nSPOTKEEPER_END", script.decode(), re.DOTALL)
     given = {name: value for name, value in os.environ.items() if len(value) > 12} | CANARIES
     told = json.loads(config)
     assert not [name for name, value in given.items() if value in told.values()]
