@@ -20,6 +20,9 @@ CONCURRENCY = 400
 preemptions in half a minute are three hundred within a rest of the function: they wait on a lock and cost nothing."""
 INSTANCES = 1
 """Fleets are guarded by compare-and-swap, so two at a time would only be wasteful."""
+SOURCE_DATE_EPOCH = "315532800"
+"""With any such date Python's compiler writes bytecode that holds whatever the files' dates become in an image. Google's
+builder compiles what it is given, and without it that would be done again at every start: a sixth of it."""
 FUNCTION_SECONDS = 60
 """How long a request may take: a batch of 15 s, and one that it waits for."""
 PERMISSIONS = ("compute.instanceGroupManagers.get", "compute.instanceGroupManagers.update")
@@ -87,6 +90,7 @@ def function(
             "runtime": RUNTIME,
             "entry_point": ENTRY_POINT,
             "service_account": build_service_account,
+            "environment_variables": {"SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH},
             "source": {"storage_source": {"bucket": bucket.name, "object": code.name}},
         },
         service_config={

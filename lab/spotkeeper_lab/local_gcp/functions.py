@@ -10,7 +10,8 @@ from typing import Any
 
 from spotkeeper_lab.local_gcp.buckets import Buckets
 from spotkeeper_lab.local_gcp.function import Deployed
-from spotkeeper_lab.local_gcp.pubsub import PUBLISHED, PubSub
+from spotkeeper_lab.local_gcp.messages import PUBLISHED
+from spotkeeper_lab.local_gcp.pubsub import PubSub
 from spotkeeper_lab.local_gcp.refusals import invalid, not_done, required
 from spotkeeper_lab.local_gcp.services import Given, Kept, Method, Policies
 from spotkeeper_lab.local_gcp.world import now

@@ -23,15 +23,16 @@ from spotkeeper_lab.local_gcp.callers import RESPONDER, node_of, token_of
 from spotkeeper_lab.local_gcp.compute import Compute
 from spotkeeper_lab.local_gcp.discovery import discovery
 from spotkeeper_lab.local_gcp.front import SERVICES, Front, refuse
-from spotkeeper_lab.local_gcp.function import Deployed, Function, FunctionFailed, FunctionKilled
+from spotkeeper_lab.local_gcp.function import Function
 from spotkeeper_lab.local_gcp.functions import Functions
 from spotkeeper_lab.local_gcp.iam import Iam
+from spotkeeper_lab.local_gcp.invocations import Invocations
 from spotkeeper_lab.local_gcp.logs import Logs
 from spotkeeper_lab.local_gcp.machines import GROUP_LABEL, PROJECT_NUMBER, Machines
 from spotkeeper_lab.local_gcp.market import Market
 from spotkeeper_lab.local_gcp.metadata import PREEMPTED, TRUE, Metadata, MetadataServer, account
 from spotkeeper_lab.local_gcp.monitoring import Monitoring
-from spotkeeper_lab.local_gcp.pubsub import ABSENT, MessageFaults, PubSub
+from spotkeeper_lab.local_gcp.pubsub import MessageFaults, PubSub
 from spotkeeper_lab.local_gcp.scheduler import Scheduler
 from spotkeeper_lab.local_gcp.server import Server
 from spotkeeper_lab.local_gcp.services import Services
@@ -81,17 +82,17 @@ class LocalGcp:
             self.calls = CallCounter()
             self.faults = MessageFaults()
             self.call_faults: CallFaults[Reply] = CallFaults(refuse, SERVICES, self.events, timers)
-            self.function: Function | None = None
             self._unwarned: set[str] = set()
             self._world = World(self._timing, timers, self._happened, project, regions)
             self._compute = Compute(self._world)
             self.buckets, self._iam = Buckets(), Iam()
+            self._invocations = Invocations(self.events)
             redelivery = self._timing.redelivery_seconds
-            self._pubsub = PubSub(timers, self.faults, self._push, self._buried, redelivery)
+            self._pubsub = PubSub(timers, self.faults, self._invocations.push, self._invocations.buried, redelivery)
             closing.callback(self._pubsub.close)
             self._logs = Logs(project, self._pubsub)
             self._scheduler = Scheduler(self._pubsub)
-            self._functions = Functions(self.buckets, self._pubsub, self._deploy)
+            self._functions = Functions(self.buckets, self._pubsub, self._invocations.replace)
             self._monitoring = Monitoring(self.events, self._logs)
             services = (self._pubsub, self._logs, self._scheduler, self._functions, self._iam, self._monitoring)
             methods = {name: method for service in services for name, method in service.methods().items()}
@@ -201,7 +202,7 @@ class LocalGcp:
         self._closing.callback(self._pubsub.close)
         self._closing.callback(function.close)
         function.warm_up()
-        self.function = function
+        self._invocations.function = function
         self._timers.after(self._timing.tick_seconds, self._tick)
 
     def interrupt(self, node_id: str, *, warn: bool = True) -> None:
@@ -232,6 +233,11 @@ class LocalGcp:
         """Let a stopped node go on; see :func:`spotkeeper_lab.local.breakdowns.thaw`."""
         breakdowns.thaw(self.nodes, self.events, node_id, job_only=job_only)
 
+    @property
+    def function(self) -> Function | None:
+        """The function, once it was started."""
+        return self._invocations.function
+
     def kill_function(self) -> None:
         """Kill the function's process, if there is one, and return when it is gone."""
         if self.function is not None:
@@ -239,7 +245,7 @@ class LocalGcp:
 
     def publish(self, data: bytes, attributes: Mapping[str, str] | None = None) -> None:
         """Publish a message to the topic from which the function gets its own, whatever it says."""
-        self._pubsub.publish(self._topic(), data, attributes or {})
+        self._pubsub.publish(self._pubsub.pushed_topic(), data, attributes or {})
 
     def send_event(self, name: str, number: str, *, times: int = 1) -> None:
         """Let the audit log tell the function of a preemption that never was; it comes ``times`` times."""
@@ -299,48 +305,15 @@ class LocalGcp:
     def _off(self, node: str) -> None:
         self._compute.powered_off(node.partition(".")[2])
 
-    def _push(self, address: str, body: bytes, headers: Mapping[str, str], seconds: float, *, again: bool) -> int:
-        function, began = self.function, time.monotonic()
-        if function is None or not address.startswith(function.deployed.url):
-            return ABSENT
-        try:
-            status = function.request(body, headers, seconds)
-        except FunctionKilled as error:
-            raise OSError(str(error)) from None  # who did it has told
-        except FunctionFailed as error:
-            if not function.closed:
-                self.events.add("function-failed", batch=1, error=str(error))
-            raise OSError(str(error)) from None
-        ms = round(1000 * (time.monotonic() - began))
-        refused = int(status >= 300)
-        self.events.add("function-invoked", batch=1, repeated=int(again), ms=ms, failed=refused, status=status)
-        return status
-
-    def _deploy(self, deployed: Deployed) -> None:
-        """A function was declared anew while it runs."""
-        if self.function is not None:
-            self.function.replace(deployed)
-
     def _printed(self, line: str) -> None:
-        if self.function is None:
-            return
-        if (error := self.function.failures.feed(line)) is not None:
-            self.events.add("function-failed", batch=1, error=error)
-        self._logs.write(logs.printed(self.project, self.function.deployed.name, line))
-
-    def _buried(self, subscription: str) -> None:
-        self.events.add("dead-lettered", subscription=subscription)
+        if self.function is not None:
+            self._invocations.printed(line)
+            self._logs.write(logs.printed(self.project, self.function.deployed.name, line))
 
     def _tick(self) -> None:
         self._scheduler.fire()
         self._monitoring.watch()
         self._timers.after(self._timing.tick_seconds, self._tick)
-
-    def _topic(self) -> str:
-        pushed = [one for one in self._pubsub.subscriptions if one.get("pushConfig", {}).get("pushEndpoint")]
-        if len(pushed) != 1:
-            raise RuntimeError(f"push subscriptions: were {len(pushed)}, expected one, to the function")
-        return str(pushed[0]["topic"])
 
     def _account_of(self, token: str) -> str:
         """The address of the service account that a token is of, if its permissions count here."""

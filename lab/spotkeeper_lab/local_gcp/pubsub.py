@@ -13,32 +13,27 @@ from __future__ import annotations
 import base64
 import contextlib
 import itertools
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from spotkeeper_lab.local.timers import Timers
-from spotkeeper_lab.local_gcp.refusals import Refused, invalid, not_done, not_found
+from spotkeeper_lab.local_gcp.messages import Message, pushed
+from spotkeeper_lab.local_gcp.refusals import Refused, invalid
 from spotkeeper_lab.local_gcp.services import Given, Kept, Method, Policies
-from spotkeeper_lab.local_gcp.world import now
+from spotkeeper_lab.local_gcp.subscription_rules import ATTEMPTS, DEADLINES, camel, check, pause
 
 ABSENT = 0
 """Status of a push to an address behind which nothing has been started yet."""
-PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
 _PUSHES = 1000
 _COPIES = 3
 _SHUFFLE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.2
-_DEADLINES, _ATTEMPTS, _BACKOFF_SECONDS = (10, 600), (5, 100), 600.0
-_BACKOFF = (0.1, 60.0)
-"""Shortest and longest pause before a push is repeated where the subscription has no retry policy."""
-_NOT_DONE = ("filter", "enableMessageOrdering", "enableExactlyOnceDelivery", "bigqueryConfig", "cloudStorageConfig")
 _SOURCE = "CloudPubSubDeadLetterSource"
 
 
@@ -52,23 +47,6 @@ class MessageFaults:
     """Deliver every message three times, under one id."""
     shuffle: bool = False
     """Deliver every copy up to a second late, each by a time of its own."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """What was published."""
-
-    id: str
-    data: bytes
-    attributes: Mapping[str, str]
-    published: str = field(default_factory=now)
-
-    def json(self) -> Given:
-        """Return it as it is delivered: a push has some names in both spellings."""
-        data = base64.b64encode(self.data).decode()
-        attributes = {"attributes": dict(self.attributes)} if self.attributes else {}
-        spelt = {"messageId": self.id, "publishTime": self.published}
-        return {**attributes, "data": data, **spelt}
 
 
 class Push(Protocol):
@@ -137,14 +115,25 @@ class PubSub:
         with self._lock:
             return [message for message, _ in self._kept.get(subscription, {}).values()]
 
+    def pushed_topic(self) -> str:
+        """Return the one topic whose messages are pushed.
+
+        Raises:
+            RuntimeError: There is not exactly one push subscription.
+        """
+        found = [one for one in self.subscriptions if one.get("pushConfig", {}).get("pushEndpoint")]
+        if len(found) != 1:
+            raise RuntimeError(f"push subscriptions: were {len(found)}, expected one, to the function")
+        return str(found[0]["topic"])
+
     def subscribe(self, name: str, fields: Given) -> Given:
         """Make a subscription.
 
         Raises:
             Refused: There is one of that name, or it is not what it may be.
         """
-        given = {"ackDeadlineSeconds": _DEADLINES[0], **{key: value for key, value in fields.items() if value != 0}}
-        self._check(given)
+        given = {"ackDeadlineSeconds": DEADLINES[0], **{key: value for key, value in fields.items() if value != 0}}
+        check(self.topics, given)
         return self.subscriptions.add(name, {"state": "ACTIVE", **given})
 
     def close(self) -> None:
@@ -189,8 +178,8 @@ class PubSub:
     def _patch(self, _: Given, body: Given) -> Given:
         changes, mask = body["subscription"], str(body.get("updateMask", "")).split(",")
         name = changes["name"]
-        wanted = {key: changes.get(key) for key in (_camel(path) for path in mask)}
-        self._check({**self.subscriptions.get(name), **{k: v for k, v in wanted.items() if v is not None}})
+        wanted = {key: changes.get(key) for key in (camel(path) for path in mask)}
+        check(self.topics, {**self.subscriptions.get(name), **{k: v for k, v in wanted.items() if v is not None}})
         return self.subscriptions.patch(name, wanted)
 
     def _pull(self, asked: Given, body: Given) -> Given:
@@ -234,7 +223,7 @@ class PubSub:
             subscription = self.subscriptions.get(name)
         except Refused:
             return  # it was deleted meanwhile
-        body, headers = _pushed(subscription, message, attempt)
+        body, headers = pushed(subscription, message, attempt)
         address, seconds = subscription["pushConfig"]["pushEndpoint"], float(subscription["ackDeadlineSeconds"])
         try:
             status = self._push(address, body, headers, seconds, again=repeated or attempt > 1)
@@ -246,20 +235,14 @@ class PubSub:
             self._later(_AGAIN_SECONDS, name, message, attempt=attempt, lasts=lasts, repeated=repeated)
             return
         dead = subscription.get("deadLetterPolicy", {})
-        if dead and attempt >= int(dead.get("maxDeliveryAttempts") or _ATTEMPTS[0]):
+        if dead and attempt >= int(dead.get("maxDeliveryAttempts") or ATTEMPTS[0]):
             self._bury(subscription, message, attempt)
             return
         pause = self._pause(subscription.get("retryPolicy", {}), attempt)
         self._later(pause, name, message, attempt=attempt + 1, lasts=lasts, repeated=repeated)
 
     def _pause(self, policy: Given, attempt: int) -> float:
-        if self._redelivery_seconds is not None:
-            return self._redelivery_seconds
-        least, most = (
-            _seconds(policy.get(f"{which}imumBackoff"), usual)
-            for which, usual in zip(("min", "max"), (10.0, _BACKOFF_SECONDS) if policy else _BACKOFF, strict=True)
-        )
-        return float(min(most, least * 2.0 ** (attempt - 1)))
+        return pause(policy, attempt) if self._redelivery_seconds is None else self._redelivery_seconds
 
     def _bury(self, subscription: Given, message: Message, attempts: int) -> None:
         source = {
@@ -272,50 +255,3 @@ class PubSub:
             subscription["deadLetterPolicy"]["deadLetterTopic"], message.data, {**message.attributes, **source}
         )
         self._tell(subscription["name"])
-
-    def _check(self, given: Given) -> None:
-        for name in _NOT_DONE:
-            if given.get(name):
-                raise not_done(f"the field {name} of a subscription")
-        try:
-            self.topics.get(given.get("topic", ""))
-        except Refused:
-            raise not_found(str(given.get("topic"))) from None
-        _within("ackDeadlineSeconds", given["ackDeadlineSeconds"], _DEADLINES)
-        dead = given.get("deadLetterPolicy", {})
-        if dead:
-            self.topics.get(dead.get("deadLetterTopic", ""))
-            _within("deadLetterPolicy.maxDeliveryAttempts", dead.get("maxDeliveryAttempts") or _ATTEMPTS[0], _ATTEMPTS)
-        retry = given.get("retryPolicy", {})
-        for name in retry:
-            _within(f"retryPolicy.{name}", _seconds(retry[name], 0.0), (0.0, _BACKOFF_SECONDS))
-
-
-def _pushed(subscription: Given, message: Message, attempt: int) -> tuple[bytes, Mapping[str, str]]:
-    """Return a push's body and headers; Eventarc's subscriptions have those of a CloudEvent."""
-    told = dict(message.json())
-    told |= {"message_id": message.id, "publish_time": message.published}
-    body = {"message": told, "subscription": subscription["name"]}
-    if subscription.get("deadLetterPolicy"):
-        body["deliveryAttempt"] = attempt
-    headers = {"Content-Type": "application/json"}
-    if subscription.get("labels", {}).get("goog-eventarc"):
-        topic = str(subscription["topic"])
-        headers |= {"ce-specversion": "1.0", "ce-type": PUBLISHED, "ce-source": f"//pubsub.googleapis.com/{topic}"}
-        headers |= {"ce-id": message.id, "ce-time": message.published}
-    return json.dumps(body).encode(), headers
-
-
-def _within(name: str, value: Any, bounds: tuple[float, float]) -> None:
-    if not bounds[0] <= value <= bounds[1]:
-        raise invalid(name, value, f"Must be from {bounds[0]:g} to {bounds[1]:g}.")
-
-
-def _seconds(duration: str | None, usual: float) -> float:
-    return usual if duration is None else float(duration.removesuffix("s"))
-
-
-def _camel(path: str) -> str:
-    """Return a field of a mask, of which its top is meant, as JSON has it."""
-    first, *rest = path.strip().split(".")[0].split("_")
-    return first + "".join(word.capitalize() for word in rest)

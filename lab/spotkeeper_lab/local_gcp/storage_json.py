@@ -10,14 +10,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email import message_from_bytes
-from email.message import Message
 from typing import Any
-from uuid import uuid4
 
 from spotkeeper_lab.local_gcp.buckets import CONDITIONS, Bucket, Buckets, Stored
 from spotkeeper_lab.local_gcp.discovery import Discovery, Method
 from spotkeeper_lab.local_gcp.refusals import Refused, invalid, not_done, required
+from spotkeeper_lab.local_gcp.uploads import Upload, Uploads, parts
 from spotkeeper_lab.local_gcp.validation import Validation
 from spotkeeper_lab.local_gcp.web import Reply, Request, reply
 from spotkeeper_lab.local_gcp.world import now
@@ -25,20 +23,9 @@ from spotkeeper_lab.local_gcp.world import now
 _UPLOAD = re.compile(r"(?:/resumable)?/upload(/storage/v1/.+)")
 _DOWNLOAD = "/download"
 _BYTES = re.compile(r"bytes=(\d+)-(\d*)")
-_SENT = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _LONGEST_PAGE = 1000
 _RESUME = 308
 Given = Mapping[str, Any]
-
-
-@dataclass
-class _Upload:
-    """An upload in several requests."""
-
-    bucket: str
-    about: Given
-    conditions: Mapping[str, str]
-    body: bytearray
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,7 @@ class StorageJson:
     ) -> None:
         self._buckets, self._document, self._validation = buckets, document, Validation(document)
         self._endpoint, self._page = endpoint, page
-        self._uploads: dict[str, _Upload] = {}
+        self._uploads = Uploads()
         self._methods: Mapping[str, Callable[[Asked], Reply]] = {
             "storage.buckets.insert": self._insert_bucket,
             "storage.buckets.get": lambda asked: reply(self._about_bucket(self._buckets.find(asked.bucket))),
@@ -113,11 +100,11 @@ class StorageJson:
         """Return the name of the object that a request is about, wherever it says that; empty for none."""
         if asked.name or not asked.upload:
             return asked.name
-        if upload := self._uploads.get(asked.request.query.get("upload_id", [""])[0]):
+        if upload := self._uploads.find(asked.request.query.get("upload_id", [""])[0]):
             return str(upload.about.get("name", ""))
         content_type = asked.request.headers.get("content-type", "")
         multipart = asked.request.query.get("uploadType") == ["multipart"]
-        about = _parts(content_type, asked.request.body)[0] if multipart else json.loads(asked.request.body or b"{}")
+        about = parts(content_type, asked.request.body)[0] if multipart else json.loads(asked.request.body or b"{}")
         return str(about.get("name", ""))
 
     def answer(self, asked: Asked) -> Reply:
@@ -177,7 +164,7 @@ class StorageJson:
             return self._resumable(asked)
         content_type = asked.request.headers.get("content-type", "")
         if kind == "multipart":
-            about, content_type, body = _parts(content_type, asked.request.body)
+            about, content_type, body = parts(content_type, asked.request.body)
         elif kind == "media":
             about, body = {}, asked.request.body
         else:
@@ -200,22 +187,13 @@ class StorageJson:
             about = {"name": asked.name, **(json.loads(asked.request.body) if asked.request.body else {})}
             about.setdefault("contentType", asked.request.headers.get("x-upload-content-type", ""))
             self._buckets.find(asked.bucket)
-            made, upload_id = _Upload(asked.bucket, about, _conditions(asked.parameters), bytearray()), uuid4().hex
-            self._uploads[upload_id] = made
+            upload_id = self._uploads.begin(Upload(asked.bucket, about, _conditions(asked.parameters)))
             path = f"{asked.request.path}?uploadType=resumable&upload_id={upload_id}"
             return Reply(200, b"", {"Location": f"{self._endpoint()}{path}", "X-GUploader-UploadID": upload_id})
-        upload = self._uploads.get(upload_id)
-        if upload is None:
-            raise Refused(404, "notFound", f"No such upload: {upload_id}")
-        begin, total = _range_sent(asked.request, len(upload.body))
-        if begin > len(upload.body):
-            raise invalid("Content-Range", begin, f"{len(upload.body)} bytes have arrived.")
-        upload.body[begin:] = asked.request.body
-        if total is None or len(upload.body) < total:
-            arrived = {"Range": f"bytes=0-{len(upload.body) - 1}"} if upload.body else {}
-            return Reply(_RESUME, b"", arrived)
-        del self._uploads[upload_id]
-        return self._store(upload.bucket, upload.about, "", upload.conditions, bytes(upload.body))
+        whole, arrived = self._uploads.take(upload_id, asked.request)
+        if whole is None:
+            return Reply(_RESUME, b"", {"Range": f"bytes=0-{arrived - 1}"} if arrived else {})
+        return self._store(whole.bucket, whole.about, "", whole.conditions, bytes(whole.body))
 
     def _get(self, asked: Asked) -> Reply:
         found = self._buckets.read(asked.bucket, asked.name, _conditions(asked.parameters), _generation(asked))
@@ -311,25 +289,3 @@ def _conditions(parameters: Given) -> Mapping[str, str]:
 
 def _generation(asked: Asked) -> str:
     return str(asked.parameters.get("generation", ""))
-
-
-def _range_sent(request: Request, arrived: int) -> tuple[int, int | None]:
-    """Return at which byte a request of an upload begins, and how long the object will be, if it says so."""
-    match = _SENT.fullmatch(request.headers.get("content-range", ""))
-    if match is None:
-        return arrived, arrived + len(request.body)
-    total = None if match[3] == "*" else int(match[3])
-    return (arrived if match[1] is None else int(match[1])), total
-
-
-def _parts(content_type: str, body: bytes) -> tuple[Given, str, bytes]:
-    """Return what a body of two parts says about an object, the type of its content, and the content."""
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = str(header.get_param("boundary", "")).encode()
-    parts = [one.partition(b"\r\n\r\n") for one in body.split(b"--" + boundary)[1:-1]] if boundary else []
-    if len(parts) != 2:
-        raise Refused(400, "badRequest", f"Malformed multipart body: {len(parts)} parts, expected 2.")
-    (_, _, about), (head, _, content) = parts
-    named = message_from_bytes(head.lstrip(b"\r\n") + b"\r\n\r\n")
-    return json.loads(about), named.get_content_type(), content.removesuffix(b"\r\n")
