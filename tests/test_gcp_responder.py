@@ -148,14 +148,15 @@ def test_the_function_is_one_instance_that_takes_a_storm_at_once(usual: Declared
     function = usual.one("Function")
     service = function.inputs["serviceConfig"]
     assert (service["minInstanceCount"], service["maxInstanceCount"]) == (0, 1)
-    assert (service["maxInstanceRequestConcurrency"], service["availableCpu"]) == (80, "1")
+    assert (service["maxInstanceRequestConcurrency"], service["availableCpu"]) == (400, "1")
     assert service["timeoutSeconds"] == 60
     assert service["environmentVariables"] == {
         "SPOTKEEPER_LEDGER": f"gs://{R}",
         "SPOTKEEPER_PROJECT": GCP_PROJECT,
         "SPOTKEEPER_REGION": GCP_REGION,
-        "THREADS": "80",  # or the framework's server would let a storm in four by four
+        "THREADS": "400",  # or the framework's server would let a storm in four by four
     }
+    assert function.inputs["buildConfig"]["environmentVariables"] == {"SOURCE_DATE_EPOCH": "315532800"}
     assert {"IAMMember keeper-groups", "BucketIAMMember keeper-ledger-write"} <= function.depends_on
 
 

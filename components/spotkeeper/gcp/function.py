@@ -21,8 +21,8 @@ preemptions in half a minute are three hundred within a rest of the function: th
 INSTANCES = 1
 """Fleets are guarded by compare-and-swap, so two at a time would only be wasteful."""
 SOURCE_DATE_EPOCH = "315532800"
-"""With any such date Python's compiler writes bytecode that holds whatever the files' dates become in an image. Google's
-builder compiles what it is given, and without it that would be done again at every start: a sixth of it."""
+"""With any such date Python's compiler writes bytecode that holds whatever the dates of files become in an image.
+Google's builder compiles what it is given; without it that would be done again at every start, a sixth of which it is."""
 FUNCTION_SECONDS = 60
 """How long a request may take: a batch of 15 s, and one that it waits for."""
 PERMISSIONS = ("compute.instanceGroupManagers.get", "compute.instanceGroupManagers.update")
