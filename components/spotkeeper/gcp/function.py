@@ -22,7 +22,7 @@ INSTANCES = 1
 """Fleets are guarded by compare-and-swap, so two at a time would only be wasteful."""
 SOURCE_DATE_EPOCH = "315532800"
 """With any such date Python's compiler writes bytecode that holds whatever the dates of files become in an image.
-Google's builder compiles what it is given; without it that would be done again at every start, a sixth of which it is."""
+Google's builder compiles what it is given; without it every start would do that again, for a sixth of its time."""
 FUNCTION_SECONDS = 60
 """How long a request may take: a batch of 15 s, and one that it waits for."""
 PERMISSIONS = ("compute.instanceGroupManagers.get", "compute.instanceGroupManagers.update")
