@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import numpy
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -38,6 +39,18 @@ def test_spans_are_copied() -> None:
     halves = [(target.ctypes.data + at, source.ctypes.data + at, 25 * MIB) for at in (0, 25 * MIB)]
     copy_spans(halves)
     assert (source == target).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_was_forked_copies_with_threads_of_its_own() -> None:
+    source, target = numpy.arange(20 * MIB, dtype="u1"), numpy.zeros(20 * MIB, dtype="u1")
+    copy_spans([(target.ctypes.data, source.ctypes.data, len(source))])
+    child = os.fork()
+    if not child:
+        target[:] = 0
+        copy_spans([(target.ctypes.data, source.ctypes.data, len(source))])
+        os._exit(int(not (source == target).all()))
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_was_taken_stays_when_the_state_changes() -> None:

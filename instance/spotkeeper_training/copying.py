@@ -1,4 +1,4 @@
-"""Many copies of memory at once, by a few threads that meet only at the end.
+"""Many copies of memory at once, by a few threads that each take the next piece and meet only at the end.
 
 A tensor library copies one tensor after the other, each with all of its threads, which then wait for each other: on a
 machine whose processors are busy that wait is longer than the copy.
@@ -7,24 +7,34 @@ machine whose processors are busy that wait is longer than the copy.
 from __future__ import annotations
 
 import os
-import threading
-from typing import List, Sequence, Tuple
+from collections import deque
+from typing import Deque, List, Sequence, Tuple
+
+from spotkeeper_training.crew import Crew
 
 Span = Tuple[int, int, int]
 """Where to, where from, how many bytes."""
 CHUNK = 8 * 2**20
+"""A thread is worth its while from so many bytes on."""
+PIECE = 2 * 2**20
+"""What a thread takes at a time: so much does one that was kept from running leave to the others at most."""
 MOST_THREADS = 8
+_helpers = Crew(MOST_THREADS - 1)
 
 
 def copy_spans(spans: Sequence[Span]) -> None:
     """Copy every span. The memory must stay where it is until this returns; other threads of Python go on meanwhile."""
-    shares = share_out(spans, threads_for(sum(size for _, _, size in spans)))
-    helpers = [threading.Thread(target=_copy, args=(share,)) for share in shares[1:]]
+    size = sum(size for _, _, size in spans)
+    threads = threads_for(size)
+    if threads == 1:
+        _copy(spans)
+        return
+    pieces = deque(share_out(spans, -(-size // PIECE)))
+    helpers = [_helpers.start(lambda: _copy_all(pieces)) for _ in range(threads - 1)]
+    _copy_all(pieces)
     for helper in helpers:
-        helper.start()
-    _copy(shares[0])
-    for helper in helpers:
-        helper.join()
+        if not helper.cancel():  # one that has not even begun has nothing left to do
+            helper.result()
 
 
 def threads_for(size: int) -> int:
@@ -48,6 +58,16 @@ def share_out(spans: Sequence[Span], shares: int) -> List[List[Span]]:
             if not room:
                 number, room = number + 1, each
     return found
+
+
+def _copy_all(pieces: Deque[List[Span]]) -> None:
+    """Copy what no other thread has taken, until nothing is left."""
+    while True:
+        try:
+            piece = pieces.popleft()
+        except IndexError:
+            return
+        _copy(piece)
 
 
 def _copy(spans: Sequence[Span]) -> None:

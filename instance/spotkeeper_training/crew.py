@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, TypeVar
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 WORKERS = 8
 Result = TypeVar("Result")
@@ -41,6 +41,21 @@ class Crew:
                 one.result()
         return [one.result() for one in started]
 
+    def start(self, task: Callable[[], Result]) -> Future[Result]:
+        """Begin a task, and return what it will come to. It is ended before the program is."""
+        return self._threads().submit(task)
+
+    def get_ready(self) -> None:
+        """Have all threads there: to make one takes longer than to wake it."""
+        for _ in range(self._workers):
+            self.start(_nothing)
+
+    def close(self) -> None:
+        """Let the threads go, once what was begun is done. They come again when there is something to do."""
+        pool, self._pool = self._pool, None
+        if pool is not None and self._process == os.getpid():
+            pool.shutdown(wait=False)
+
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None or self._process != os.getpid():  # a fork has no threads
             from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
@@ -48,3 +63,7 @@ class Crew:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="spotkeeper-transfer")
             self._process = os.getpid()
         return self._pool
+
+
+def _nothing() -> None:
+    """Do nothing, in a thread."""

@@ -6,12 +6,8 @@ An object can only be a tensor if torch was imported already, and so it is enoug
 from __future__ import annotations
 
 import importlib
-import math
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Hashable, Optional, Tuple
-
-from spotkeeper_training.tensors import ITEM_BYTES
+from typing import TYPE_CHECKING, Any, Dict, Hashable, NamedTuple, Optional, Tuple
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -45,9 +41,8 @@ class NotExpressible(TypeError):
     """A value that cannot be saved without pickling it. The message says where it is, and what it was."""
 
 
-@dataclass(frozen=True)
-class Leaf:
-    """One tensor, array or buffer of a state."""
+class Leaf(NamedTuple):
+    """One tensor, array or buffer of a state. A tuple: there are thousands, made while training stands still."""
 
     kind: str
     """``tensor``, ``array`` or ``bytes``: what it becomes again."""
@@ -56,15 +51,14 @@ class Leaf:
     dtype: str
     """As the safetensors format calls it; ``U8`` for what the format has no name for."""
     shape: Tuple[int, ...]
+    size: int
+    """In bytes."""
+    address: Optional[int]
+    """Where its bytes lie, ``None`` if not in this process's memory, or not one after the other."""
     identity: Hashable
     """Equal for two views of the same memory, of which one is saved."""
     given: Optional[Tuple[str, Tuple[int, ...]]] = None
     """The type's own name and the shape, where the format has none: the bytes are then saved as a row of ``U8``."""
-
-    @property
-    def bytes(self) -> int:
-        """Its size."""
-        return ITEM_BYTES[self.dtype] * math.prod(self.shape)
 
 
 def where(path: Path) -> str:
@@ -108,7 +102,7 @@ def leaf_of(value: Any, path: Path) -> Optional[Leaf]:
         return _tensor(torch, value, path)
     if isinstance(value, (bytes, bytearray, memoryview)):
         view = _view(value, path)
-        return Leaf("bytes", view, "U8", (len(view),), id(value))
+        return Leaf("bytes", view, "U8", (len(view),), len(view), None, id(value))
     numpy = imported("numpy")
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
         array = numpy.asarray(value)
@@ -139,16 +133,18 @@ def _tensor(torch: Any, value: Any, path: Path) -> Leaf:
         raise NotExpressible(
             f"{where(path)}: was a tensor of layout {value.layout} on {value.device}, expected a dense one"
         )
-    code = _torch_codes.get(value.dtype)
-    shape = tuple(value.shape)
-    identity = (value.data_ptr() or id(value), shape, value.stride(), value.dtype, value.device)
+    dtype, address, shape, stride = value.dtype, value.data_ptr(), tuple(value.shape), value.stride()
+    identity = (address or id(value), shape, stride, dtype, None if value.is_cpu else value.device)
+    code, given = _torch_codes.get(dtype), None
     if code is None or value.is_conj() or value.is_neg():
         value = value.resolve_conj().resolve_neg()
-        code = _torch_codes.get(value.dtype)
+        code = _torch_codes.get(dtype)
     if code is None:
-        rows = value.contiguous().reshape(-1).view(torch.uint8)
-        return Leaf("tensor", rows, "U8", tuple(rows.shape), identity, (str(value.dtype).split(".")[-1], shape))
-    return Leaf("tensor", value, code, shape, identity)
+        given = (str(dtype).split(".")[-1], shape)
+        value = value.contiguous().reshape(-1).view(torch.uint8)
+        code, shape = "U8", tuple(value.shape)
+    there = value.data_ptr() if value.is_cpu and value.is_contiguous() else None
+    return Leaf("tensor", value, code, shape, value.nbytes, there, identity, given)
 
 
 def _is_wrapper(value: Any) -> bool:
@@ -164,31 +160,27 @@ def _array(value: Any, path: Path, scalar: Optional[int]) -> Leaf:
     code = _NUMPY.get(value.dtype.name) if value.dtype.isnative else None
     if code is None:
         rows = value.reshape(-1).copy().view("uint8")
-        return Leaf("array", rows, "U8", tuple(rows.shape), identity, (value.dtype.str, shape))
-    return Leaf("array", value, code, shape, identity)
+        return _array_leaf(rows, "U8", identity, (value.dtype.str, shape))
+    return _array_leaf(value, code, identity)
+
+
+def _array_leaf(value: Any, code: str, identity: Hashable, given: Optional[Tuple[str, Tuple[int, ...]]] = None) -> Leaf:
+    there = int(value.__array_interface__["data"][0]) if value.flags.c_contiguous else None
+    return Leaf("array", value, code, tuple(value.shape), value.nbytes, there, identity, given)
 
 
 def fill(leaf: Leaf, region: memoryview, start: int) -> None:
     """Copy the bytes of a leaf into ``region``, from ``start`` on."""
-    end = start + leaf.bytes
+    end = start + leaf.size
     if leaf.kind == "bytes":
         region[start:end] = leaf.value
-    elif leaf.bytes:
+    elif leaf.size:
         region[start:end] = view_of(leaf)
-
-
-def address_of(leaf: Leaf) -> Optional[int]:
-    """Return where the bytes of a leaf lie, ``None`` if not in this process's memory, or not one after the other."""
-    if leaf.kind == "tensor" and leaf.value.device.type == "cpu" and leaf.value.is_contiguous():
-        return int(leaf.value.data_ptr())
-    if leaf.kind == "array" and leaf.value.flags.c_contiguous:
-        return int(leaf.value.__array_interface__["data"][0])
-    return None
 
 
 def view_of(leaf: Leaf) -> memoryview:
     """Return the bytes of a leaf where they lie, a copy only where they have gaps or lie on a device."""
-    if leaf.kind == "bytes" or not leaf.bytes:
+    if leaf.kind == "bytes" or not leaf.size:
         return memoryview(leaf.value if leaf.kind == "bytes" else b"")
     if leaf.kind == "tensor":
         torch = imported("torch")

@@ -10,6 +10,7 @@ fit, it saves while training waits, and says so.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 
+from spotkeeper_training.crew import Crew
 from spotkeeper_training.memory import available_bytes, refusal
 from spotkeeper_training.pending import DoesNotFit, Job, Pace, Pending, Replaced
 from spotkeeper_training.staging import Staging, room_for
@@ -74,6 +76,8 @@ class Saver:
         if self._tier is not None:
             store.near = self._tier.parts
         self._staging = Staging()
+        self._hand = Crew(1)
+        """Publishes: a thread that is there already takes nothing from training when a save begins."""
         self._turn = threading.Condition()
         self._running: Optional[Job] = None
         self._waiting: Optional[Job] = None
@@ -109,6 +113,7 @@ class Saver:
             return
         self._staging.reserve(size)
         self._staging.pin()
+        self._hand.get_ready()
 
     def save(self, step: int, state: Mapping[str, Any], *, deadline_seconds: Optional[float] = None) -> Pending:
         """Copy a state and have it published. The state may change once this returns.
@@ -160,6 +165,7 @@ class Saver:
         """Wait for what is under way, and give the memory back. Raises nothing for a save that failed."""
         if self._last is not None:
             self._last.wait()
+        self._hand.close()
         self._staging.release()
 
     def seconds_needed(self, size: int) -> Optional[float]:
@@ -235,8 +241,7 @@ class Saver:
                 self._waiting = job
                 return
             self._running = job
-        # No daemon: a program that ends has its last save published all the same.
-        threading.Thread(target=self._work, args=(job,), name="spotkeeper-saver").start()
+        self._hand.start(functools.partial(self._work, job))
 
     def _work(self, first: Job) -> None:
         job: Optional[Job] = first

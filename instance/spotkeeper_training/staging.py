@@ -11,7 +11,7 @@ import mmap
 from typing import Any, Dict, List, Optional, Tuple
 
 from spotkeeper_training.copying import Span, copy_spans
-from spotkeeper_training.leaves import Leaf, address_of, fill, imported
+from spotkeeper_training.leaves import Leaf, fill, imported
 from spotkeeper_training.state import Packed, Plan
 
 _ALIGNMENT = 64
@@ -103,10 +103,10 @@ class Staging:
         region[start : start + len(part.head)] = part.head
         spans: List[Span] = []
         others: List[Tuple[int, Leaf]] = []
+        base = self._address + start
         for at, leaf in part.leaves:
-            address = address_of(leaf)
-            if address is not None:
-                spans.append((self._address + start + at, address, leaf.bytes))
+            if leaf.address is not None:
+                spans.append((base + at, leaf.address, leaf.size))
             elif leaf.kind == "tensor":
                 others.append((start + at, leaf))
             else:
@@ -125,7 +125,7 @@ class Staging:
         if known is not None and known[0] == shape:
             return known[1]
         everything = self._torch_bytes()
-        targets = [everything[at : at + leaf.bytes].view(leaf.value.dtype).view(leaf.shape) for at, leaf in tensors]
+        targets = [everything[at : at + leaf.size].view(leaf.value.dtype).view(leaf.shape) for at, leaf in tensors]
         self._targets[name] = (shape, targets)
         return targets
 

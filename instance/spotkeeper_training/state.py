@@ -164,6 +164,6 @@ def _given(parts: Mapping[str, Any]) -> Plan:
             if leaf is None:
                 raise NotExpressible(f"{name}: was a {type(view).__name__}, expected bytes or views of bytes")
             leaves.append((start, leaf))
-            start += leaf.bytes
+            start += leaf.size
         packed.append(Packed(name, b"", tuple(leaves), start))
     return Plan(tuple(packed), ready, None)

@@ -73,13 +73,14 @@ class Walk:
         return {"$tuple": row} if isinstance(value, tuple) else row
 
     def _refer(self, leaf: Leaf, path: Tuple[str, ...]) -> Any:
-        name = self._names.get((leaf.kind, leaf.identity))
-        if name is None:
-            wanted = name = ".".join(path) or "value"
+        known, wanted = len(self._names), ".".join(path) or "value"
+        name = self._names.setdefault((leaf.kind, leaf.identity), wanted)
+        if len(self._names) > known:
             number = 2
             while name in self.leaves or name == "__metadata__":
                 name, number = f"{wanted}~{number}", number + 1
-            self._names[leaf.kind, leaf.identity] = name
+            if number > 2:
+                self._names[leaf.kind, leaf.identity] = name
             self.leaves[name] = leaf
         return {f"${leaf.kind}": [name, *leaf.given] if leaf.given else name}
 
