@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
@@ -111,6 +110,8 @@ class CheckpointGuard:
         self._collect()
         if self._together is not None and self._store.world_size > 1:
             return self._together.stops  # as agreed: one rank's look at its notice is not all ranks'
+        if self._answered is None:
+            return False
         notice = self.notice
         return notice is not None and notice.leaving and self._is_answered(notice)
 
@@ -133,7 +134,10 @@ class CheckpointGuard:
         if self._together is not None:
             if underway and wanted is not None and not wanted.leaving:
                 wanted = None  # what is under way may answer it, and a rank that armed anew would give that up
-            return self._should_save_together(self._together, Boundary(step, notice=wanted, due=due))
+            if wanted is None and not due and not self._together.open:
+                self._together.past(step)
+                return False
+            return self._should_save_together(self._together, step, wanted, due)
         if wanted is None:
             return due
         notice = wanted
@@ -145,14 +149,13 @@ class CheckpointGuard:
             return False
         return self._clock() >= self._retry_due
 
-    def _should_save_together(self, together: Together, here: Boundary) -> bool:
-        wanted = here.notice
+    def _should_save_together(self, together: Together, step: int, wanted: Optional[LocalNotice], due: bool) -> bool:
         spared = wanted is not None and not wanted.leaving and not together.open and self._store.rank == 0
-        if wanted is not None and spared and self._is_covered(wanted, here.step):
+        if wanted is not None and spared and self._is_covered(wanted, step):
             self._confirm(wanted)
-            together.covered(here.step, wanted)
+            together.covered(step, wanted)
             wanted = None
-        outcome = together.at(replace(here, notice=wanted), self.seconds_left, self._account.busy)
+        outcome = together.at(Boundary(step, notice=wanted, due=due), self.seconds_left, self._account.busy)
         if outcome == ANSWERED and wanted is not None:
             self._answered = (wanted.notice_id, wanted.at)
         elif outcome == RELEASED:

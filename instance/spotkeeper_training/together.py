@@ -31,6 +31,11 @@ class Together:
         """Whether the next boundary has something to look at, or this rank a save in hand that was agreed on."""
         return self._side is not None and self._side.open
 
+    def past(self, step: int) -> None:
+        """Take note of a boundary at which there was nothing to do: no notice, no interval that is over, not open."""
+        if self._side is not None:
+            self._side.previous = step
+
     def at(self, boundary: Boundary, seconds: Callable[[], float], busy: Callable[[str], None]) -> str:
         """Do what is due at a boundary; returns what :meth:`.RankSide.boundary` does."""
         side, outcome = self._side, GO_ON
