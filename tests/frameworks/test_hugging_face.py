@@ -10,6 +10,7 @@ import two_nodes
 from support import Runs
 
 import lineage
+from spotkeeper_training.adapters.hugging_face import check_same
 
 SIZE, STEPS = 60, 30
 
@@ -68,6 +69,13 @@ def test_an_output_dir_is_adopted_on_the_first_run(
     runs.finish()
     assert runs.result()["digest"] == undisturbed
     check(runs, [0, 13])
+
+
+def test_ranks_that_would_begin_with_different_checkpoints_are_refused() -> None:
+    check_same(["checkpoint-13", "checkpoint-13"])
+    check_same([None, None])
+    with pytest.raises(ValueError, match="was checkpoint-13 on rank 0, none on rank 1, expected the same on all"):
+        check_same(["checkpoint-13", None])
 
 
 def test_the_node_of_one_of_two_ranks_is_taken_back(tmp_path: Path, started: Callable[..., Runs]) -> None:

@@ -14,12 +14,13 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from spotkeeper_ledger import BoardError, run_dir
 from spotkeeper_training import CheckpointStore
 from spotkeeper_training.adapters import folders
 from spotkeeper_training.adapters.extras import missing
+from spotkeeper_training.adapters.random_states import torch
 from spotkeeper_training.adapters.watch import Watch
 from spotkeeper_training.saver import Saver
 
@@ -62,6 +63,8 @@ class SpotkeeperCallback(TrainerCallback):
 
         Where nothing has been saved yet it is the newest whole one in ``output_dir``, if any, which is published at
         once on a job of one rank.
+
+        Raises ``ValueError`` where ranks would begin with different ones.
         """
         restored = self._watch.load()
         if restored is None:
@@ -118,6 +121,10 @@ class SpotkeeperCallback(TrainerCallback):
 
     def _adopt(self) -> Optional[str]:
         folder = folders.newest_whole(self._output_dir)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            of_ranks: List[Optional[str]] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(of_ranks, folder.name if folder else None)
+            check_same(of_ranks)
         if folder is None:
             return None
         step = int(folder.name.rpartition("-")[2])
@@ -140,6 +147,22 @@ class SpotkeeperCallback(TrainerCallback):
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"{path.parent}: was not fetched by local rank 0 within {NEIGHBOUR_SECONDS:g} s")
             time.sleep(0.1)
+
+
+def check_same(of_ranks: Sequence[Optional[str]]) -> None:
+    """Refuse ranks that would begin with different checkpoints: they would train different models.
+
+    Args:
+        of_ranks: what each has found in its ``output_dir``, ``None`` for nothing.
+
+    Raises ``ValueError``.
+    """
+    if len(set(of_ranks)) > 1:
+        found = ", ".join(f"{name or 'none'} on rank {rank}" for rank, name in enumerate(of_ranks))
+        raise ValueError(
+            f"output_dir: its newest whole checkpoint was {found}, expected the same on all: let nodes share it,"
+            " copy that checkpoint to each, or begin with an empty folder on each"
+        )
 
 
 def _is_due(folder: Optional[Path], args: Any) -> bool:
