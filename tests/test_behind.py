@@ -226,15 +226,16 @@ def test_a_later_generation_stops_training_at_the_next_call(node: Node, call: st
     assert node.confirmed is None
 
 
-def test_the_interval_follows_from_how_long_saves_take(tmp_path: Path) -> None:
-    node = Node(tmp_path, mean_spell_seconds=3600.0, notice_seconds=0.0)
+@pytest.mark.parametrize(("bounds", "least"), [({}, 600.0), ({"save_interval_bounds": (200.0, 900.0)}, 200.0)])
+def test_the_interval_follows_from_how_long_saves_take(tmp_path: Path, bounds: dict[str, Any], least: float) -> None:
+    node = Node(tmp_path, mean_spell_seconds=3600.0, notice_seconds=0.0, **bounds)
     node.now = 100.0
     node.save(1)
     node.let_through()
     assert not node.guard.should_save(2)
-    node.now = 699.0  # a save of milliseconds: the lower bound of 10 minutes
+    node.now = 99.0 + least  # a save of milliseconds: the lower bound
     assert not node.guard.should_save(3)
-    node.now = 701.0
+    node.now = 101.0 + least
     assert node.guard.should_save(4)
 
 

@@ -20,7 +20,7 @@ from spotkeeper_ledger.run_dir import LocalNotice
 from spotkeeper_training.account import Account
 from spotkeeper_training.agreement import ANSWERED, RELEASED, SAVE, Boundary
 from spotkeeper_training.behind import Behind, DoesNotFit
-from spotkeeper_training.interval import StepInterval, save_interval
+from spotkeeper_training.interval import BOUNDS, StepInterval, save_interval
 from spotkeeper_training.notice_file import NoticeFile
 from spotkeeper_training.saver import Saver
 from spotkeeper_training.stacks import answer_stacks
@@ -55,6 +55,7 @@ class CheckpointGuard:
         mean_spell_seconds: how long a node stays on the average. Where it is given, the interval follows from it and
             from how long saves are measured to take, see :func:`~spotkeeper_training.interval.save_interval`;
             ``save_interval_seconds`` then counts until the first save only.
+        save_interval_bounds: the least and the most seconds that follow from it, default 600 and 1800.
         notice_seconds: how long the notice is then, default 120.
         save_gap_seconds: default ``SPOTKEEPER_SAVE_GAP_SECONDS``, else 60.
         folder: the run directory; default ``SPOTKEEPER_RUN_DIR``. Without one there are no notices, only the interval.
@@ -71,6 +72,7 @@ class CheckpointGuard:
         save_interval_seconds: float = SAVE_INTERVAL_SECONDS,
         save_interval_steps: Optional[int] = None,
         mean_spell_seconds: Optional[float] = None,
+        save_interval_bounds: Tuple[float, float] = BOUNDS,
         notice_seconds: float = NOTICE_SECONDS,
         save_gap_seconds: Optional[float] = None,
         folder: Union[str, Path, None] = None,
@@ -81,6 +83,7 @@ class CheckpointGuard:
         by_time = save_interval_steps is None
         self._interval = save_interval_seconds if by_time else math.inf
         self._mean_spell, self._notice_seconds = mean_spell_seconds if by_time else None, notice_seconds
+        self._bounds = save_interval_bounds
         gap = os.environ.get(run_dir.SAVE_GAP_SECONDS)
         self._gap = save_gap_seconds if save_gap_seconds is not None else float(gap) if gap else SAVE_GAP_SECONDS
         found = folder or os.environ.get(run_dir.RUN_DIR)
@@ -233,7 +236,7 @@ class CheckpointGuard:
         self._account.published(step, seconds)
         usual = self._account.usual_save_seconds
         if usual is not None and self._mean_spell is not None:
-            self._interval = save_interval(usual, self._mean_spell, self._notice_seconds)
+            self._interval = save_interval(usual, self._mean_spell, self._notice_seconds, self._bounds)
         self._due, self._retry_due = ended + self._interval, -math.inf
         if self._together is not None:
             notice = self._together.published(self._notices.seen)

@@ -129,18 +129,26 @@ def _tensor(torch: Any, value: Any, path: Path) -> Leaf:
         value = value.detach()
     if value.requires_grad:
         value = value.detach()
-    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+    dtype = value.dtype
+    code = _torch_codes.get(dtype)
+    if value.layout is not torch.strided or value.is_meta or (code is None and value.is_quantized):
         raise NotExpressible(
             f"{where(path)}: was a tensor of layout {value.layout} on {value.device}, expected a dense one"
         )
-    dtype, address, shape, stride = value.dtype, value.data_ptr(), tuple(value.shape), value.stride()
-    identity = (address or id(value), shape, stride, dtype, None if value.is_cpu else value.device)
-    code, given = _torch_codes.get(dtype), None
-    if code is None or value.is_conj() or value.is_neg():
-        value = value.resolve_conj().resolve_neg()
-        code = _torch_codes.get(dtype)
+    address, shape, on_host = value.data_ptr(), tuple(value.shape), value.is_cpu
+    identity = (address or id(value), shape, value.stride(), dtype, None if on_host else value.device)
+    if code is None or value.is_neg() or (code == "C64" and value.is_conj()):
+        return _resolved(torch, value, code, identity)
+    there = address if on_host and value.is_contiguous() else None
+    return Leaf("tensor", value, code, shape, value.nbytes, there, identity)
+
+
+def _resolved(torch: Any, value: Any, code: Optional[str], identity: Hashable) -> Leaf:
+    """Return the leaf of a tensor whose bytes do not say what it is, because of its type or of what is still to do."""
+    shape, given = tuple(value.shape), None
+    value = value.resolve_conj().resolve_neg()
     if code is None:
-        given = (str(dtype).split(".")[-1], shape)
+        given = (str(value.dtype).split(".")[-1], shape)
         value = value.contiguous().reshape(-1).view(torch.uint8)
         code, shape = "U8", tuple(value.shape)
     there = value.data_ptr() if value.is_cpu and value.is_contiguous() else None

@@ -10,7 +10,6 @@ fit, it saves while training waits, and says so.
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import threading
@@ -76,8 +75,7 @@ class Saver:
         if self._tier is not None:
             store.near = self._tier.parts
         self._staging = Staging()
-        self._hand = Crew(1)
-        """Publishes: a thread that is there already takes nothing from training when a save begins."""
+        self._hand = Crew(1)  # a thread that is there already takes nothing from training when a save begins
         self._turn = threading.Condition()
         self._running: Optional[Job] = None
         self._waiting: Optional[Job] = None
@@ -241,7 +239,7 @@ class Saver:
                 self._waiting = job
                 return
             self._running = job
-        self._hand.start(functools.partial(self._work, job))
+        self._hand.start(lambda: self._work(job))
 
     def _work(self, first: Job) -> None:
         job: Optional[Job] = first

@@ -48,16 +48,16 @@ class Walk:
         return self._row(value, path) if group == "row" else self._leaf(value, path)
 
     def _leaf(self, value: Any, path: Tuple[str, ...]) -> Any:
-        if isinstance(value, (bytes, bytearray)) and len(value) <= INLINE_BYTES:
-            return {"$base64": base64.b64encode(value).decode()}
         leaf = leaf_of(value, path)
         if leaf is None:
             return _other(value, path)
+        if leaf.size <= INLINE_BYTES and isinstance(value, (bytes, bytearray)):
+            return {"$base64": base64.b64encode(value).decode()}
         self._seen.append(value)
         return self._refer(leaf, path)
 
     def _mapping(self, value: Mapping[Any, Any], path: Tuple[str, ...]) -> Any:
-        if all(type(key) is str and not key.startswith("$") for key in value):
+        if not [key for key in value if type(key) is not str or key.startswith("$")]:
             return {key: self.document(item, (*path, key)) for key, item in value.items()}
         pairs: List[Any] = []
         for key, item in value.items():
