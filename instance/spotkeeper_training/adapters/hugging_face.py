@@ -20,8 +20,8 @@ from spotkeeper_ledger import BoardError, run_dir
 from spotkeeper_training import CheckpointStore
 from spotkeeper_training.adapters import folders
 from spotkeeper_training.adapters.extras import missing
-from spotkeeper_training.adapters.random_states import torch
 from spotkeeper_training.adapters.watch import Watch
+from spotkeeper_training.leaves import imported
 from spotkeeper_training.saver import Saver
 
 try:
@@ -121,7 +121,8 @@ class SpotkeeperCallback(TrainerCallback):
 
     def _adopt(self) -> Optional[str]:
         folder = folders.newest_whole(self._output_dir)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch = imported("torch")
+        if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
             of_ranks: List[Optional[str]] = [None] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(of_ranks, folder.name if folder else None)
             check_same(of_ranks)
