@@ -9,10 +9,13 @@ import pytest
 
 import spotkeeper
 
+pytestmark = pytest.mark.xdist_group("pulumi_gcp")  # the provider takes seconds to load: one process does it
+
 
 def test_importing_loads_no_provider() -> None:
     code = (
-        "import sys, spotkeeper; providers = ('pulumi_aws', 'pulumi_gcp', 'boto3', 'spotkeeper.aws'); "
+        "import sys, spotkeeper; "
+        "providers = ('pulumi_aws', 'pulumi_gcp', 'boto3', 'spotkeeper.aws', 'spotkeeper.gcp'); "
         "print([name for name in sys.modules if name.startswith(providers)])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -22,10 +25,23 @@ def test_importing_loads_no_provider() -> None:
 def test_planning_loads_no_provider_either() -> None:
     code = (
         "import sys, spotkeeper.fleet, spotkeeper.user_data, spotkeeper.aws.pools, spotkeeper.aws.naming, "
-        "spotkeeper.aws.policies, spotkeeper.aws.tags; print('pulumi_aws' in sys.modules)"
+        "spotkeeper.aws.policies, spotkeeper.aws.tags, spotkeeper.fleet_documents, spotkeeper.gcp.market, "
+        "spotkeeper.gcp.naming, spotkeeper.gcp.grants, spotkeeper.gcp.labels, spotkeeper.gcp.fleet_args; "
+        "print([name for name in sys.modules if name in ('pulumi_aws', 'pulumi_gcp')])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "False"
+    assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("cloud", "other"), [("aws", "gcp"), ("gcp", "aws")])
+def test_one_cloud_does_not_load_the_other(cloud: str, other: str) -> None:
+    components = f"spotkeeper.{cloud.title()}TrainingFleet, spotkeeper.{cloud.title()}InterruptionResponder"
+    code = (
+        f"import sys, spotkeeper; {components}; "
+        f"print([name for name in sys.modules if name.startswith(('pulumi_{other}', 'spotkeeper.{other}'))])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
 
 
 def test_every_public_name_is_there() -> None:

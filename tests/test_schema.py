@@ -11,10 +11,17 @@ from pulumi.provider.experimental.component import ComponentProvider
 
 import spotkeeper
 
+pytestmark = pytest.mark.xdist_group("pulumi_gcp")  # the provider takes seconds to load: one process does it
+
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    components: Any = [spotkeeper.AwsTrainingFleet, spotkeeper.AwsInterruptionResponder]
+    components: Any = [
+        spotkeeper.AwsTrainingFleet,
+        spotkeeper.AwsInterruptionResponder,
+        spotkeeper.GcpTrainingFleet,
+        spotkeeper.GcpInterruptionResponder,
+    ]
     text = ComponentProvider(components, name="spotkeeper", version="0.1.0").schema
     parsed: dict[str, Any] = json.loads(text)
     return parsed
@@ -49,36 +56,60 @@ def test_the_components_and_their_required_inputs_are_stable(schema: dict[str, A
             "subnetIds",
         ],
         "spotkeeper:index:AwsInterruptionResponder": [],
+        "spotkeeper:index:GcpTrainingFleet": [
+            "checkpointUri",
+            "command",
+            "image",
+            "machineTypes",
+            "nodes",
+            "responder",
+            "subnetwork",
+        ],
+        "spotkeeper:index:GcpInterruptionResponder": [],
     }
     assert sorted(schema["types"]) == [
         "spotkeeper:index:AwsInstanceRequirementsArgs",
+        "spotkeeper:index:FleetDeadlineArgs",
         "spotkeeper:index:FleetElasticArgs",
         "spotkeeper:index:FleetTimingsArgs",
     ]
 
 
-def test_what_shapes_the_graph_is_plain(schema: dict[str, Any]) -> None:
-    inputs = schema["resources"]["spotkeeper:index:AwsTrainingFleet"]["inputProperties"]
+@pytest.mark.parametrize("fleet", ["AwsTrainingFleet", "GcpTrainingFleet"])
+def test_what_shapes_the_graph_is_plain(schema: dict[str, Any], fleet: str) -> None:
+    inputs = schema["resources"][f"spotkeeper:index:{fleet}"]["inputProperties"]
     assert inputs["nodes"]["type"] == "integer"
     assert inputs["nodes"]["plain"] is True
     assert inputs["responder"] == {"type": "string", "description": inputs["responder"]["description"]}
 
 
-def test_every_output_is_promised(schema: dict[str, Any]) -> None:
-    outputs = schema["resources"]["spotkeeper:index:AwsTrainingFleet"]
-    assert (
-        sorted(outputs["required"])
-        == sorted(outputs["properties"])
-        == [
-            "backupGroupArn",
-            "backupGroupName",
-            "fleet",
-            "launchTemplateId",
-            "ledgerPrefix",
-            "roleArn",
-            "roleName",
-            "securityGroupIds",
-            "spotGroupArn",
-            "spotGroupName",
-        ]
-    )
+OUTPUTS = {
+    "AwsTrainingFleet": [
+        "backupGroupArn",
+        "backupGroupName",
+        "fleet",
+        "launchTemplateId",
+        "ledgerPrefix",
+        "roleArn",
+        "roleName",
+        "securityGroupIds",
+        "spotGroupArn",
+        "spotGroupName",
+    ],
+    "GcpTrainingFleet": ["backupGroupName", "fleet", "ledgerPrefix", "serviceAccountEmail", "spotGroupName"],
+    "GcpInterruptionResponder": [
+        "bucketName",
+        "deadLetterSubscriptionName",
+        "functionName",
+        "serviceAccountEmail",
+        "subscriptionName",
+        "topicId",
+        "uri",
+    ],
+}
+
+
+@pytest.mark.parametrize("component", OUTPUTS)
+def test_every_output_is_promised(schema: dict[str, Any], component: str) -> None:
+    outputs = schema["resources"][f"spotkeeper:index:{component}"]
+    assert sorted(outputs["required"]) == sorted(outputs["properties"]) == OUTPUTS[component]

@@ -7,10 +7,11 @@ import pulumi
 _SHOWN = 160
 
 
-class InputError(pulumi.RunError, ValueError):
+class InputError(pulumi.RunError):
     """An input of a component cannot be used; the message names it, what it was and what is expected.
 
-    It is a :class:`pulumi.RunError`, so that ``pulumi up`` prints the message and no stack trace.
+    It is a :class:`pulumi.RunError`, so that ``pulumi up`` prints the message and no stack trace; no ``ValueError``,
+    because Pulumi buries one that comes out of an output in one of its own, which is printed otherwise.
     """
 
     def __init__(self, name: str, was: Any, expected: str, *, note: str = "") -> None:

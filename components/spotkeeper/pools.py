@@ -47,7 +47,7 @@ def check_one_accelerator(name: str, types: Sequence[str], accelerators: Collect
         raise InputError(name, list(types), f"one accelerator for all nodes of a gang, not {' and '.join(found)}")
 
 
-def check_pools(name: str, given: Any, *, types: int, zones: Collection[str], accept_narrow: bool) -> None:
+def check_pools(name: str, given: Any, *, types: int, zones: Collection[str], where: str, accept_narrow: bool) -> None:
     """Refuse a fleet that could draw from few pools only.
 
     Args:
@@ -55,6 +55,7 @@ def check_pools(name: str, given: Any, *, types: int, zones: Collection[str], ac
         given: what it was.
         types: how many types of machines that are.
         zones: that nodes may start in; equal ones count once.
+        where: what there could be more of, besides types.
         accept_narrow: whether somebody said that this is meant so.
 
     Raises:
@@ -66,6 +67,6 @@ def check_pools(name: str, given: Any, *, types: int, zones: Collection[str], ac
         raise InputError(
             name,
             given,
-            f"at least {LEAST_POOLS} (more types, or subnets in more zones), or accept_narrow_pool=True",
+            f"at least {LEAST_POOLS} (more types, or {where}), or accept_narrow_pool=True",
             note=f" in {counted} (types times zones)",
         )

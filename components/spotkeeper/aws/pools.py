@@ -113,6 +113,7 @@ def check_market(market: Market, zones: Collection[str]) -> None:
         list(market.types) or market.requirements,
         types=len(market.types) or REQUIREMENTS_COUNT_AS,
         zones=zones,
+        where="subnets in more zones",
         accept_narrow=market.accept_narrow_pool,
     )
 

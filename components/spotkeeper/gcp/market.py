@@ -125,6 +125,7 @@ def check_zones(market: Market, region: str, found: Collection[str]) -> Sequence
         list(market.types),
         types=len(market.types),
         zones=zones,
+        where="more zones",
         accept_narrow=market.accept_narrow_pool,
     )
     return zones
