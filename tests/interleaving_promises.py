@@ -190,6 +190,10 @@ class GatedCloud:
     def reaches_nodes(self) -> bool:
         return self._cloud.reaches_nodes
 
+    @property
+    def shows_failures(self) -> bool:
+        return self._cloud.shows_failures
+
     def launch_failures(self, spec: FleetSpec, since: float) -> Sequence[LaunchFailed]:
         return self._call("launch_failures", lambda: self._cloud.launch_failures(spec, since))
 

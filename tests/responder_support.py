@@ -227,6 +227,7 @@ class SimCloud:
     """Called with the method's name before anything is done: for what happens in between."""
     calls: int = 0
     reaches_nodes: bool = True
+    shows_failures: bool = False
     price: float | None = None
 
     def spot_price(self, wanted: FleetSpec, nodes: Collection[str]) -> float | None:

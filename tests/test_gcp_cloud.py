@@ -127,6 +127,7 @@ def test_a_node_that_is_gone_and_a_hook_that_there_is_not_are_no_errors(account:
 def test_nobody_is_told_past_the_ledger_and_people_are(account: Account) -> None:
     cloud = account.cloud()
     assert not cloud.reaches_nodes
+    assert cloud.shows_failures
     with pytest.raises(Unavailable, match="only the ledger does"):
         cloud.signal("f", "interruption", None, ["n"])
     cloud.announce("subject", "text")

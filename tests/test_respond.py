@@ -11,7 +11,7 @@ import pytest
 
 from responder_support import T0, node, spec
 from responder_world import World
-from spotkeeper_ledger import INTERRUPTION, SCALE_IN, Members, keys
+from spotkeeper_ledger import INTERRUPTION, SCALE_IN, FleetSpec, Members, keys
 from spotkeeper_responder import (
     SPOT,
     Heard,
@@ -288,3 +288,18 @@ def test_a_group_is_asked_why_once_a_shortfall_has_lasted(world: World) -> None:
     world.respond(Tick())
     ((_, fleet, since),) = world.cloud.of("launch_failures")
     assert (fleet, float(since)) == (next(iter(world.specs)), began - 60)
+
+
+def test_where_the_groups_show_why_launches_fail_every_tick_hears_it(world: World) -> None:
+    def failing(wanted: FleetSpec, since: float) -> list[LaunchFailed]:
+        assert since == world.now - wanted.launch_grace_seconds
+        return [LaunchFailed("spot", "quota", world.now, "Quota exceeded.")]
+
+    world.cloud.shows_failures = True
+    world.cloud.launch_failures = failing  # type: ignore[method-assign]  # it says nothing by itself
+    world.sim().spot_capacity = 3
+    world.sim().lose(world.spot()[0])
+    world.respond(NodeGone(node(77)))
+    assert not world.ledger().failures
+    world.respond(Tick())
+    assert world.ledger().failures["quota"].count == 1

@@ -112,8 +112,8 @@ def look(board: WatchedBoard, cloud: Cloud, known: Remembered, events: Sequence[
             if ledger.job_ended_at is None:
                 view = replace(view, progress=reader.progress())
                 found += _job_end(view.progress)
-    since = ledger.shortfall_since
-    if tick and since is not None and now - since >= LOOK_FOR_FAILURES_AFTER_SECONDS:
+    since = now if ledger.shortfall_since is None else ledger.shortfall_since
+    if tick and (cloud.shows_failures or now - since >= LOOK_FOR_FAILURES_AFTER_SECONDS):
         found += cloud.launch_failures(spec, since - spec.launch_grace_seconds)
     found += _price(cloud, spec, view, ledger, now, log) if tick else []
     return Look(spec, view, known.ledger, known.version, tuple(found))

@@ -18,6 +18,10 @@ class Cloud(Protocol):
         """Whether :meth:`signal` reaches nodes; otherwise it is never called, and the ledger is the one path."""
 
     @property
+    def shows_failures(self) -> bool:
+        """Whether :meth:`groups` has shown why launches fail, so that to ask costs nothing; otherwise events tell."""
+
+    @property
     def calls(self) -> int:
         """How many requests have been made so far, repeated ones included."""
 

@@ -149,6 +149,11 @@ class AwsCloud:
         return True
 
     @property
+    def shows_failures(self) -> bool:
+        """It does not: there is an event of each, and a record of all of them that costs a request."""
+        return False
+
+    @property
     def calls(self) -> int:
         """How many requests have been made so far, repeated ones included."""
         return self._calls

@@ -52,6 +52,11 @@ class GcpCloud:
         return False
 
     @property
+    def shows_failures(self) -> bool:
+        """It does: a managed instance says why its last attempt failed. No event says it."""
+        return True
+
+    @property
     def calls(self) -> int:
         """How many requests have been made so far, repeated ones included."""
         return self._compute.calls
