@@ -10,13 +10,17 @@ PACKAGES := components lambdas instance ledger lab
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test test-frameworks coverage bench lint format clean
+.PHONY: help rehearse rehearsals test test-frameworks coverage bench lint format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 rehearse: $(INSTALLED) ## interrupt a training fleet on this machine and watch it recover (ARGS="--scenario storm")
 	$(BIN)/spotkeeper rehearse aws $(ARGS)
+
+rehearsals: $(INSTALLED) ## play every scenario on both clouds, about a quarter of an hour, and say what each came to
+	$(BIN)/spotkeeper rehearse aws --every
+	$(BIN)/spotkeeper rehearse gcp --every
 
 test: $(INSTALLED) ## run all tests but those with frameworks (ARGS="-k fleet")
 	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)

@@ -68,6 +68,23 @@ def test_faults_that_were_met_as_promised_break_nothing(timeline: Timeline) -> N
     assert broken(timeline) == []
 
 
+def test_where_no_command_reaches_a_node_past_the_ledger_its_own_metadata_has_to() -> None:
+    timeline = dark()
+    spare, *others = timeline.notices
+    unsignalled = replace(spare, signalled_at=None, first_command_at=None)
+    judged = Evidence(
+        replace(timeline, notices=[unsignalled, *others]),
+        Expectations(backup_before_reclaim=False),
+        digest="abc",
+        uninterrupted_digest="abc",
+        commands=False,
+    )
+    assert broken_promises(judged) == []
+    deaf = replace(timeline, notices=[replace(unsignalled, heard_at=None), *others])
+    (told,) = broken_promises(replace(judged, timeline=deaf))
+    assert told == "its own metadata did not tell i-spot-x of its interruption while the ledger was away"
+
+
 def with_fault(timeline: Timeline, **changes) -> Timeline:
     return replace(timeline, faults=[replace(timeline.faults[0], **changes)])
 

@@ -64,6 +64,16 @@ def killed(**changes) -> Timeline:
     )
 
 
+def unannounced(**changes) -> Timeline:
+    """As if the cloud had taken it back then, and said so as it did."""
+    timeline = killed()
+    taken = replace(
+        recovered().notices[0], deadline=at(10), heard_at=None, signalled_at=None, commands=0, confirmed_at=None,
+        confirmed_step=None, gone_at=at(10), backup_requested_at=at(14), backup_serving_at=at(16), returned_at=at(24),
+    )  # fmt: skip
+    return replace(timeline, **{"strikes": [], "notices": [taken, DRAIN], **changes})
+
+
 def frozen(**changes) -> Timeline:
     """As if it had been frozen instead, and woken at 20 s; its training is refused a moment before its agent wakes."""
     timeline = killed()
@@ -190,3 +200,14 @@ def test_every_check_can_fail():
         Evidence(timeline, Expectations(), steps_unsaved=41, unnoticed_seconds=5) for timeline, _ in BROKEN.values()
     ]
     assert {check for each in evidence for check in CHECKS if list(check(each))} == set(CHECKS)
+
+
+def test_a_node_that_is_taken_back_without_a_notice_is_judged_as_one_that_dies():
+    expect = Expectations(backup_before_reclaim=False)
+    judged = Evidence(timeline=unannounced(), expect=expect, digest="a", uninterrupted_digest="a", steps_unsaved=40)
+    assert broken_promises(judged) == []
+    (told,) = broken_promises(replace(judged, steps_unsaved=20))
+    assert told.startswith("30 steps were lost with i-spot-a, expected at most the 20")
+    early = unannounced(saved=[(at(8), 95), *killed().saved[1:]])
+    (told,) = broken_promises(replace(judged, timeline=early))
+    assert told.endswith("although step 95 had been published before i-spot-a was taken back without a notice")

@@ -11,7 +11,7 @@ from spotkeeper_lab.forgeries import Forgery
 from spotkeeper_ledger import ANY, Denied, NodeReport, dump, keys, open_board
 from spotkeeper_ledger.board import Board
 
-CONFIG = {"fleet": "shop", "incarnation": "AROA", "node_prefix": "AROA:"}
+CONFIG = {"fleet": "shop", "incarnation": "AROA", "cloud": "aws", "node_prefix": "AROA:"}
 
 
 class Guarded:

@@ -9,12 +9,23 @@ import pytest
 
 from responder_support import spec
 from responder_world import World
-from spotkeeper_lab.forgeries import FOREIGN, KINDS, LIMIT_BYTES, Forger, Forgery, confession, forgeries
+from spotkeeper_lab.forgeries import (
+    BELIEVED,
+    FOREIGN,
+    FORGED,
+    KINDS,
+    LIMIT_BYTES,
+    THIRD,
+    Forger,
+    Forgery,
+    confession,
+    forgeries,
+)
 from spotkeeper_ledger import INTERRUPTION, keys
 from spotkeeper_responder import Heard, NoticeWritten, Tick
 from spotkeeper_responder.observe import MAX_NODE_DOCUMENT_BYTES
 
-WRITABLE = [(sort, what) for sort, kinds in KINDS.items() if sort != FOREIGN for what in kinds]
+WRITABLE = [(sort, what) for sort, kinds in KINDS.items() for what in kinds if sort != FOREIGN or what == THIRD]
 
 
 @pytest.fixture
@@ -80,6 +91,12 @@ def test_every_kind_comes_first_and_the_mix_is_the_same_for_a_seed(world: World)
     assert mixed == [(each.sort, each.what) for each in forgeries(by, 2 * count, seed=1)]
     assert mixed != [(each.sort, each.what) for each in forgeries(by, 2 * count, seed=2)]
     assert len(list(forgeries(by, 5, seed=1))) == 5
+
+
+def test_where_nodes_can_write_for_each_other_what_would_be_believed_is_left_out(world: World) -> None:
+    mixed = {each.what: each.sort for each in forgeries(replace(forger(world), own_folder_only=False), 200, seed=1)}
+    assert mixed.keys() == {what for kinds in KINDS.values() for what in kinds} - {*BELIEVED}
+    assert mixed[THIRD] == FORGED
 
 
 def test_what_is_too_large_would_be_believed_if_it_were_not(world: World) -> None:

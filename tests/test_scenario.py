@@ -64,8 +64,9 @@ def test_given_values_reach_their_place():
 
 
 def test_a_fleet_whose_nodes_train_together():
-    found = parse(SMALLEST + "fleet: {gang: region, elastic: {join: now}, instanceTypes: [g5.xlarge]}", "x.yaml")
-    assert found.fleet == {"gang": "region", "elastic": {"join": "now"}, "instanceTypes": ["g5.xlarge"]}
+    found = parse(SMALLEST + "fleet: {gang: region, elastic: {join: now}, aws: {instanceTypes: [g5.xlarge]}}", "x.yaml")
+    assert found.fleet == {"gang": "region", "elastic": {"join": "now"}}
+    assert (found.own["aws"], found.own["gcp"]) == ({"instanceTypes": ["g5.xlarge"]}, {})
     assert (found.elastic, parse(SMALLEST, "x.yaml").elastic) == (True, False)
 
 
@@ -169,7 +170,7 @@ def test_a_scenario_is_refused_where_it_cannot_be_played_and_says_why():
     rebalance = scenario.load("rebalance")
     assert rebalance.refusal("aws") == ""
     assert "recommends no rebalancing" in rebalance.refusal("gcp")
-    assert set(names("aws")) == set(names())
-    assert set(names()) - set(names("gcp")) == {"rebalance"}
+    assert set(names()) - set(names("aws")) == {"no-notice"}
+    assert set(names()) - set(names("gcp")) == {"rebalance", "destroy-force"}
     one_cloud = parse(SMALLEST + "only: {cloud: aws, because: no reason}", "x.yaml")
     assert (one_cloud.refusal("aws"), one_cloud.refusal("gcp")) == ("", "no reason")

@@ -69,6 +69,7 @@ class Stack:
             "checkpointUri": stage.checkpoint_uri,
             "timings": scenario.durations.fleet,
             **scenario.fleet,
+            **scenario.own.get(stage.name, {}),
         }
 
     @property

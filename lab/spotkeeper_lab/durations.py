@@ -6,8 +6,26 @@ lasts as long as in the cloud because it is not (``--real-time``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+CLOUD: Mapping[str, str] = {
+    "boot_seconds": "from a granted launch to the start of the instance",
+    "tick_seconds": "between two ticks of the responder",
+    "replace_delay_seconds": "from the loss of an instance to the moment that its group finds it missing, and from a "
+    "refused launch to the next try",
+    "reclaim_kill_seconds": "aws: between SIGTERM and SIGKILL when an instance is taken back or terminated",
+    "shutdown_seconds": "gcp: how long the shutdown of an instance may take, which comes after the notice",
+    "audit_seconds": "gcp: from a preemption to its entry in the audit log, which is the cloud's warning",
+    "operation_seconds": "gcp: from a request that changes something to the moment that it takes effect",
+    "visibility_seconds": "how long a message that was not handled stays away",
+}
+"""What a cloud takes time for."""
+_FOREIGN: Mapping[str, Collection[str]] = {
+    cloud: [name for name, text in CLOUD.items() if text.startswith(other)]
+    for cloud, other in (("aws", "gcp:"), ("gcp", "aws:"))
+}
+"""Cloud to the durations that it does not know."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +35,7 @@ class Durations:
     fleet: Mapping[str, float]
     """The fleet's ``timings``, by the names that ``AwsTrainingFleet`` gives them."""
     cloud: Mapping[str, float]
-    """What the local cloud takes for its part: fields of :class:`spotkeeper_lab.local_aws.Timing`, less
-    ``notice_seconds``."""
+    """What the local cloud takes for its part, by the names of :data:`CLOUD`."""
     step_seconds: float = 0.05
     """How long one training step is made to take, so that a small model trains for as long as the story needs."""
 
@@ -44,9 +61,10 @@ class Durations:
         """How long the loss of a node may go unnoticed of which nobody is told: three reports and two ticks."""
         return 3 * self.fleet["report_seconds"] + 2 * self.cloud["tick_seconds"]
 
-    def plain(self) -> dict[str, float]:
-        """Return all durations in one flat object, for the report."""
-        return {**self.cloud, **self.fleet, "step_seconds": self.step_seconds}
+    def plain(self, cloud: str = "") -> dict[str, float]:
+        """Return all durations in one flat object, for the report; ``cloud``: less those that it does not know."""
+        known = {name: value for name, value in self.cloud.items() if name not in _FOREIGN.get(cloud, ())}
+        return {**known, **self.fleet, "step_seconds": self.step_seconds}
 
 
 SHORT = Durations(
@@ -70,6 +88,9 @@ SHORT = Durations(
         "tick_seconds": 0.5,
         "replace_delay_seconds": 0.5,
         "reclaim_kill_seconds": 0.3,
+        "shutdown_seconds": 3.0,
+        "audit_seconds": 0.5,
+        "operation_seconds": 0.1,
         "visibility_seconds": 6.0,
     },
 )
@@ -97,6 +118,9 @@ REAL = Durations(
         "tick_seconds": 60.0,
         "replace_delay_seconds": 90.0,
         "reclaim_kill_seconds": 5.0,
+        "shutdown_seconds": 30.0,
+        "audit_seconds": 10.0,
+        "operation_seconds": 1.0,
         "visibility_seconds": 90.0,
     },
     step_seconds=0.75,

@@ -22,6 +22,7 @@ from typing import Any
 from spotkeeper_lab import forgeries
 from spotkeeper_lab.forgeries import Forger, Forgery
 from spotkeeper_ledger import ANY, Board, Denied, keys, open_board
+from spotkeeper_ledger.gce import MetadataServer, node_name
 from spotkeeper_ledger.imds import InstanceMetadata
 
 JOURNAL = "forger.jsonl"
@@ -42,9 +43,25 @@ def knowledge(board: Board, config: Mapping[str, Any], node: str) -> Forger:
         victim, stored = key.removeprefix(own).removesuffix("/report.json"), board.read(key)
         if victim != node and stored is not None:
             return Forger(
-                config["fleet"], config["incarnation"], config["node_prefix"], node, victim, stored.body, time.time()
+                fleet=config["fleet"],
+                incarnation=config["incarnation"],
+                prefix=config["node_prefix"],
+                node=node,
+                victim=victim,
+                report_of_victim=stored.body,
+                at=time.time(),
+                own_folder_only=config["cloud"] != "gcp",
             )
     raise LookupError(f"{own}: no report of another node than {node}, expected a victim")
+
+
+def own_name(cloud: str) -> str:
+    """Return the name of the node that this is, as its cloud's metadata says it."""
+    if cloud != "gcp":
+        return str(InstanceMetadata().get("instance-id"))
+    server = MetadataServer()
+    name, number = (server.read(f"instance/{path}") for path in ("name", "id"))
+    return node_name(name.text if name else "", number.text if number else "")
 
 
 def attempt(board: Board, forgery: Forgery) -> str:
@@ -74,8 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = Path(os.environ["SPOTKEEPER_ROOT"])
     config = json.loads((root / "etc/spotkeeper/agent.json").read_text())
     board = open_board(config["ledger"], region=config["region"], timeout=20.0)
-    node = InstanceMetadata().get("instance-id")
-    forger = knowledge(board, config, str(node))
+    forger = knowledge(board, config, own_name(config["cloud"]))
     with (Path(config["run_dir"]) / JOURNAL).open("a", buffering=1) as journal:
         for forgery in forgeries.forgeries(forger, options.count, options.seed):
             outcome = attempt(board, forgery)

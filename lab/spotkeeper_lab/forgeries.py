@@ -17,6 +17,7 @@ from spotkeeper_ledger.documents import DRAIN, INTERRUPTION, Signal, SignalBoard
 FORGED, OVERSIZED, FOREIGN, STALE = "forged", "oversized", "foreign", "stale"
 SORTS = (FORGED, OVERSIZED, FOREIGN, STALE)
 ITSELF = "about itself"
+THIRD = "a third document of its own"
 LIMIT_BYTES = 64 * 1024
 """Largest document of a node that is read."""
 HUGE_BYTES = 5 * 1024 * 1024
@@ -39,6 +40,8 @@ class Forger:
     """Another node of the fleet."""
     report_of_victim: bytes
     at: float
+    own_folder_only: bool = True
+    """Whether the cloud's policies know which node asks, and let it write into its own folder alone."""
 
     @property
     def notice_key(self) -> str:
@@ -140,7 +143,7 @@ KINDS: Mapping[str, Mapping[str, Made]] = {
     FOREIGN: {
         "another node's notice": lambda f: (_theirs(f, "notice.json"), dump(f.notice(f.victim))),
         "another node's report": lambda f: (_theirs(f, "report.json"), dump(f.report(f.victim))),
-        "a third document of its own": lambda f: (
+        THIRD: lambda f: (
             keys.notice(f.fleet, f"{f.prefix}{f.node}/more"),
             dump(f.notice(f.node)),
         ),
@@ -173,13 +176,23 @@ KINDS: Mapping[str, Mapping[str, Made]] = {
 """Every kind of forgery by its sort: what it is, to its key and its body."""
 
 
+BELIEVED = ("another node's notice", "another node's report")
+"""Forgeries that would have an effect where a node may write into the folders of others: on that node."""
+
+
 def forgeries(forger: Forger, count: int, seed: int) -> Iterator[Forgery]:
-    """Return ``count`` forgeries in an order that ``seed`` decides: every kind once, then any."""
+    """Return ``count`` forgeries in an order that ``seed`` decides: every kind once, then any.
+
+    Those that a cloud cannot refuse are left out if they would be believed; of the others nothing may come.
+    """
     kinds = [(sort, what) for sort, each in KINDS.items() for what in each]
+    if not forger.own_folder_only:
+        kinds = [(sort, what) for sort, what in kinds if what not in BELIEVED]
     dice = random.Random(seed)  # noqa: S311 - a mix that can be played again, no secret
     dice.shuffle(kinds)
     for sort, what in [*kinds, *dice.choices(kinds, k=max(0, count - len(kinds)))][:count]:
-        yield Forgery(sort, what, *KINDS[sort][what](forger))
+        open_to_it = what == THIRD and not forger.own_folder_only
+        yield Forgery(FORGED if open_to_it else sort, what, *KINDS[sort][what](forger))
 
 
 def confession(forger: Forger) -> Forgery:

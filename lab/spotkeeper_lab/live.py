@@ -13,6 +13,7 @@ from rich.text import Text
 
 from spotkeeper_lab.news import GROUPS, sentence
 from spotkeeper_lab.situation import NodeState, Situation
+from spotkeeper_lab.timeline import called
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ class Lines:
         if now.generation != self._generation and now.held:
             self._generation = now.generation
             run = "run" if now.others else "runs"
-            told = f"{', '.join(now.members)}  {run} the job (generation {now.generation})"
+            told = f"{', '.join(map(called, now.members))}  {run} the job (generation {now.generation})"
             self.say(f"{now.at - self._started_at:6.1f} s  {told}")
 
 
@@ -115,7 +116,7 @@ def draw(now: Situation, moments: Sequence[Moment], *, title: str, started_at: f
     for node in sorted(now.nodes, key=lambda each: (each.launched_at, each.node)):
         does, style = doing(node, now)
         kind = Text(GROUPS.get(node.group, node.group), style=COLORS.get(node.group, ""))
-        nodes.add_row(kind, node.node, Text(does, style=style), f"{max(0.0, now.at - node.launched_at):.0f} s")
+        nodes.add_row(kind, called(node.node), Text(does, style=style), f"{max(0.0, now.at - node.launched_at):.0f} s")
     told = [(moment, text) for moment in moments if (text := sentence(moment))][-NEWEST:]
     news = [Text(f"{moment.at - started_at:6.1f} s  {text}", style="dim", no_wrap=True) for moment, text in told]
     head = Text.assemble((title, "bold"), f"   {now.at - started_at:.0f} s   ", (f"next: {waiting_for}", "dim"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from spotkeeper_lab.timeline import called
+
 if TYPE_CHECKING:  # the local cloud takes seconds to import
     from spotkeeper_lab.local import Moment
 
@@ -74,4 +76,4 @@ def sentence(moment: Moment) -> str | None:
     tell = SENTENCES.get(moment.what)
     if tell is None:
         return None
-    return f"{moment.node}  {tell(moment)}" if moment.node else tell(moment)
+    return f"{called(moment.node)}  {tell(moment)}" if moment.node else tell(moment)

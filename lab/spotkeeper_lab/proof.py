@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from spotkeeper_lab import disturbances
 from spotkeeper_lab.checks import announcements, changes, destruction, elastic, faults, hostile_nodes
 from spotkeeper_lab.evidence import FOREVER, Evidence, lost_between, most_missing, next_holding
 from spotkeeper_lab.timeline import BACKUP, SPOT, Notice, Strike, Timeline, alive
@@ -80,7 +81,7 @@ def _no_step_lost(evidence: Evidence) -> Iterator[str]:
 
 def _checkpoint_confirmed(evidence: Evidence) -> Iterator[str]:
     for notice in evidence.timeline.interruptions:
-        if not (evidence.trains and notice.held_job):
+        if not (evidence.trains and notice.held_job and notice.leaves_time):
             continue
         if notice.heard_at is None:
             yield f"the notice of {notice.node} never reached its agent"
@@ -104,7 +105,7 @@ def _same_weights(evidence: Evidence) -> Iterator[str]:
 
 
 def _signalled_once(evidence: Evidence) -> Iterator[str]:
-    for notice in _interruptions(evidence):
+    for notice in (each for each in _interruptions(evidence) if _can_be_signalled(evidence, each)):
         if notice.signalled_at is None:
             yield f"the responder never signalled {notice.node}, which was interrupted"
         elif notice.deadline is not None and notice.signalled_at > notice.deadline:
@@ -113,6 +114,13 @@ def _signalled_once(evidence: Evidence) -> Iterator[str]:
     for notice in evidence.timeline.notices:
         if notice.commands > 1:
             yield f"the {notice.kind} notice of {notice.node} was acted on {notice.commands} times, expected once"
+
+
+def _can_be_signalled(evidence: Evidence, notice: Notice) -> bool:
+    """Whether there was time for a signal, and a way: through the ledger, or past one that is away."""
+    dark = [] if evidence.commands else disturbances.away(evidence.timeline.faults, evidence.timeline.ended_at)
+    until = notice.at if notice.deadline is None else notice.deadline
+    return notice.leaves_time and not any(notice.at <= end and begin <= until for begin, end in dark)
 
 
 def _only_what_is_missing(evidence: Evidence) -> Iterator[str]:

@@ -133,7 +133,8 @@ class Rehearsal:
         return jobs.go_on(settings, uri, generation, self._work_dir, where, elastic=elastic)
 
     def _play(self, stage: Stage, observer: Observer, changes: Changes) -> None:
-        actions = Actions(stage, observer, self._scenario.durations.notice_seconds, self._job.finish_file, changes)
+        notice_seconds = self._scenario.notice_seconds(self._cloud)
+        actions = Actions(stage, observer, notice_seconds, self._job.finish_file, changes)
         for number, step in enumerate(self._scenario.steps, 1):
             now = self._wait(stage.local, observer, step, number)
             if now is None:

@@ -45,7 +45,7 @@ def build(
         calls: Caller to operation to how many calls it made of the cloud's interfaces.
         cloud: Name of the cloud.
     """
-    timeline, notice_seconds = evidence.timeline, scenario.durations.notice_seconds
+    timeline, notice_seconds = evidence.timeline, scenario.notice_seconds(cloud)
     broken = broken_promises(evidence)
     return {
         "cloud": cloud,
@@ -53,7 +53,7 @@ def build(
         "description": scenario.description,
         "nodes": scenario.nodes,
         "seconds": round(timeline.ended_at - timeline.started_at, 1),
-        "durations": scenario.durations.plain(),
+        "durations": {**scenario.durations.plain(cloud), "notice_seconds": notice_seconds},
         "ok": not broken,
         "broken_promises": broken,
         "interruptions": [_interruption(notice, timeline, notice_seconds) for notice in timeline.interruptions],
@@ -79,7 +79,7 @@ def build(
 def _interruption(notice: Notice, timeline: Timeline, notice_seconds: float) -> dict[str, Any]:
     after = {name: _since(notice.at, getattr(notice, field)) for name, field in MEASURED.items()}
     fractions = {
-        name.removesuffix("_s"): None if seconds is None else round(seconds / notice_seconds, 3)
+        name.removesuffix("_s"): round(seconds / notice_seconds, 3) if seconds is not None and notice_seconds else None
         for name, seconds in after.items()
     }
     return {
@@ -92,6 +92,7 @@ def _interruption(notice: Notice, timeline: Timeline, notice_seconds: float) -> 
         "confirmed_step": notice.confirmed_step,
         **after,
         "reclaimed_s": _since(notice.at, notice.gone_at),
+        "steps_lost": _lost(timeline, notice),
         "notice_s": notice_seconds,
         "of_notice": fractions,
         "started_s": _since(timeline.started_at, notice.at),
@@ -100,7 +101,6 @@ def _interruption(notice: Notice, timeline: Timeline, notice_seconds: float) -> 
 
 def _strike(strike: Strike, timeline: Timeline) -> dict[str, Any]:
     after = next_holding(timeline, strike.at) if strike.held_job else None
-    before = [each for each in timeline.runs if strike.node in each.nodes and each.start < strike.at]
     return {
         "node": strike.node,
         "how": strike.how,
@@ -109,7 +109,7 @@ def _strike(strike: Strike, timeline: Timeline) -> dict[str, Any]:
         "step": strike.step,
         "published_step": last(timeline.saved, strike.at) if strike.held_job else None,
         "taken_over_s": _since(strike.at, after.start if after else None),
-        "steps_lost": lost_between(before[-1], after) if before and after else None,
+        "steps_lost": _lost(timeline, strike),
         "backup_requested_s": _since(strike.at, strike.backup_requested_at),
         "backup_serving_s": _since(strike.at, strike.backup_serving_at),
         "publish_refused_s": _since(strike.at, strike.refused_at),
@@ -117,6 +117,13 @@ def _strike(strike: Strike, timeline: Timeline) -> dict[str, Any]:
         "gone_s": _since(strike.at, strike.gone_at),
         "returned_to_spot_s": _since(strike.at, strike.returned_at),
     }
+
+
+def _lost(timeline: Timeline, blow: Notice | Strike) -> int | None:
+    """Return how many steps the node that held the job had done in vain; ``None`` for other nodes."""
+    before = [each for each in timeline.runs if blow.node in each.nodes and each.start < blow.at]
+    after = next_holding(timeline, blow.at) if blow.held_job else None
+    return lost_between(before[-1], after) if before and after else None
 
 
 def _fault(fault: Fault, timeline: Timeline) -> dict[str, Any]:

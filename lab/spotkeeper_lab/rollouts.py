@@ -21,6 +21,10 @@ PARTS: Mapping[str, str] = {
     "aws:ec2/launchTemplate:LaunchTemplate": TEMPLATE,
     "aws:autoscaling/group:Group": GROUP,
     "aws:iam/rolePolicy:RolePolicy": PERMISSION,
+    "gcp:storage/bucketObject:BucketObject": SPEC,
+    "gcp:compute/regionInstanceTemplate:RegionInstanceTemplate": TEMPLATE,
+    "gcp:compute/regionInstanceGroupManager:RegionInstanceGroupManager": GROUP,
+    "gcp:storage/bucketIAMMember:BucketIAMMember": PERMISSION,
 }
 """Type of a resource to the part of a fleet that it is; of other types nothing is asked. An object that changes, or
 goes with its fleet, is the spec and nothing else."""

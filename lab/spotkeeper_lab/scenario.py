@@ -5,7 +5,9 @@ A scenario is a YAML file; the ones that come with Spotkeeper lie in ``scenarios
     name: one-interruption               # default: the file's name
     description: The node that trains is interrupted.
     nodes: 4                             # default 4
-    fleet: {policy: mirror}              # inputs of the stack, by the names of its config keys
+    fleet:                               # inputs of the stack, by the names of its config keys
+      policy: mirror
+      aws: {onRebalance: replace}        # those of one cloud alone
     trainer: {epochs: 20}               # settings of the digits trainer
     durations: {notice_seconds: 8}       # any of `spotkeeper_lab.durations.SHORT`
     market: {capacity: 3, why: quota}    # what there is of spot when the fleet is made, default any number
@@ -95,11 +97,18 @@ class Scenario:
     steps: tuple[Step, ...]
     nodes: int = 4
     fleet: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Inputs of the stack that one cloud has alone, by cloud."""
     trainer: Trainer = field(default_factory=Trainer)
     durations: Durations = SHORT
     market: Market = field(default_factory=Market)
     expect: Expectations = field(default_factory=Expectations)
     only: Only = field(default_factory=Only)
+
+    def notice_seconds(self, cloud: str) -> float:
+        """Return how long before it goes a node is told that it does."""
+        unannounced = self.own.get(cloud, {}).get("preemptionNoticeSeconds") == 0
+        return 0.0 if unannounced else self.durations.notice_seconds
 
     def refusal(self, cloud: str) -> str:
         """Return why it cannot be played on a cloud, empty where it can."""
@@ -169,11 +178,13 @@ def parse(content: str, source: str) -> Scenario:
         raise ScenarioError(f"{source}: not YAML: {error}") from None
     top = Reader(source, "", raw)
     steps = top.take("steps", list)
+    fleet, own = read_fleet(top.part("fleet"))
     scenario = Scenario(
         name=top.take("name", str, Path(source).stem),
         description=" ".join(top.take("description", str).split()),
         nodes=top.take("nodes", int, 4, least=1),
-        fleet=read_fleet(top.part("fleet")),
+        fleet=fleet,
+        own=own,
         trainer=_settings(top.part("trainer"), Trainer),
         durations=_durations(top.part("durations")),
         market=_market(top.part("market")),

@@ -98,14 +98,17 @@ FLEET_KEYS: Mapping[str, type] = {
     "policy": str,
     "policyWaitSeconds": float,
     "deadline": dict,
-    "onRebalance": str,
     "onUpdate": str,
     "onDestroy": str,
     "gang": str,
     "elastic": dict,
-    "instanceTypes": list,
 }
 """The fleet's inputs that a scenario can set, by the names of the stack's config keys."""
+CLOUD_KEYS: Mapping[str, Mapping[str, type]] = {
+    "aws": {"instanceTypes": list, "onRebalance": str},
+    "gcp": {"machineTypes": list, "preemptionNoticeSeconds": int},
+}
+"""The same of the inputs that one cloud has alone."""
 
 
 def read_step(reader: Reader) -> Step:
@@ -127,10 +130,20 @@ def read_step(reader: Reader) -> Step:
     return Step(**values)
 
 
-def read_fleet(reader: Reader) -> dict[str, Any]:
-    """Return the fleet's inputs that somebody has written."""
-    values = {key: reader.take(key, kind, None) for key, kind in FLEET_KEYS.items()}
-    reader.finish(", ".join(FLEET_KEYS))
+def read_fleet(reader: Reader) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the fleet's inputs that somebody has written: those for all clouds, and by cloud those for one."""
+    common = _inputs(reader, FLEET_KEYS)
+    own = {}
+    for cloud, known in CLOUD_KEYS.items():
+        part = reader.part(cloud)
+        own[cloud] = _inputs(part, known)
+        part.finish(", ".join(known))
+    reader.finish(", ".join((*FLEET_KEYS, *CLOUD_KEYS)))
+    return common, own
+
+
+def _inputs(reader: Reader, known: Mapping[str, type]) -> dict[str, Any]:
+    values = {key: reader.take(key, kind, None) for key, kind in known.items()}
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -140,7 +153,7 @@ def _config(reader: Reader) -> dict[str, Any]:
     part = reader.part("timings")
     timings = {name: part.take(name, float, None, least=0) for name in SHORT.fleet}
     part.finish(", ".join(SHORT.fleet))
-    values = {key: reader.take(key, kind, None) for key, kind in FLEET_KEYS.items()}
+    values = _inputs(reader, FLEET_KEYS)
     reader.finish(", ".join(("nodes", "timings", *FLEET_KEYS)))
     values |= {"nodes": nodes, "timings": {name: value for name, value in timings.items() if value is not None}}
     return {key: value for key, value in values.items() if value not in (None, {})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spotkeeper_lab.report import LOST_TO
-from spotkeeper_lab.timeline import short
+from spotkeeper_lab.timeline import called, short
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "agent_heard_s": ("heard", "by the node's agent"),
@@ -41,7 +41,7 @@ FARES: Mapping[str, str] = {"calls": "made", "refused": "refused", "hung": "left
 
 def headline(report: Mapping[str, Any]) -> str:
     """Return the most important numbers of a report in one line."""
-    parts = [f"notice {report['durations']['notice_seconds']:g} s"]
+    parts = [_notice(report["durations"]["notice_seconds"])]
     held = next((each for each in report["interruptions"] if each["held_job"] and each["kind"] == "interruption"), None)
     if held:
         parts += [
@@ -57,6 +57,10 @@ def headline(report: Mapping[str, Any]) -> str:
     if training and training["steps_lost"] is not None:
         parts.append(f"{training['steps_lost']} steps lost")
     return "  ·  ".join(parts)
+
+
+def _notice(seconds: float) -> str:
+    return f"notice {seconds:g} s" if seconds else "no notice"
 
 
 def summary(report: Mapping[str, Any]) -> RenderableType:
@@ -87,6 +91,24 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def verdicts(reports: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what several rehearsals came to, a line for each."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for head in ("scenario", "verdict", "seconds", "steps lost", "on-demand node-seconds", "responder's calls"):
+        table.add_column(head, justify="left" if head in ("scenario", "verdict") else "right")
+    for report in reports:
+        training, broken = report["training"] or {}, len(report["broken_promises"])
+        table.add_row(
+            f"{report['scenario']} on {report['cloud']}",
+            Text("ok", style="green") if report["ok"] else Text(f"NOT ok: {broken} broken", style="bold red"),
+            f"{report['seconds']:.0f}",
+            "-" if training.get("steps_lost") is None else str(training["steps_lost"]),
+            f"{report['capacity']['on_demand_node_s']:.0f}",
+            str(report[f"{report['cloud']}_calls"]["responder"]),
+        )
+    return table
+
+
 def _verdict(report: Mapping[str, Any]) -> Text:
     if report["ok"]:
         return Text(f"ok: every promise was kept ({report['seconds']:.0f} s)", style="bold green")
@@ -100,9 +122,10 @@ def _interruptions(report: Mapping[str, Any]) -> Table:
         box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left", caption_style="dim"
     )
     meanings = "; ".join(f"{head}: {meaning}" for head, meaning in COLUMNS.values())
-    table.caption = (
-        f"Seconds after the notice, which was {notice:g} s. * held the job. {meanings[0].upper()}{meanings[1:]}."
-    )
+    since = "the node was taken back, which was said only as it happened"
+    if notice:
+        since = f"the notice, which was {notice:g} s"
+    table.caption = f"Seconds after {since}. * held the job. {meanings[0].upper()}{meanings[1:]}."
     table.add_column("node", no_wrap=True)
     table.add_column("notice", no_wrap=True)
     for head, _ in COLUMNS.values():
@@ -158,7 +181,7 @@ def _goodput(goodput: Mapping[str, float]) -> str:
 
 def _training(training: Mapping[str, Any]) -> str:
     resumed = (
-        f"resumed on {training['resumed_on']} from step {training['resume_step']}"
+        f"resumed on {called(training['resumed_on'])} from step {training['resume_step']}"
         if training["resumed"]
         else "not resumed"
     )

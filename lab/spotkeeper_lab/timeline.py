@@ -114,6 +114,11 @@ class Notice:
     backup_serving_at: float | None = None
     returned_at: float | None = None
 
+    @property
+    def leaves_time(self) -> bool:
+        """Whether it came before the end: a cloud can take a node back and say so as it does."""
+        return self.deadline is None or self.deadline > self.at
+
 
 @dataclass(frozen=True)
 class Strike:
@@ -287,5 +292,13 @@ def serving(lives: Iterable[Life], group: str, at: float) -> int:
 
 
 def short(node: str) -> str:
-    """Return enough of an instance id to tell nodes apart."""
+    """Return enough of a node's name to tell nodes apart."""
+    name, _, number = node.partition(".")
+    if number:  # on Google Cloud the end of the name says the group, and the number which of its lives it is
+        return f"{'-'.join(name.split('-')[-2:])}.{number[-3:]}"
     return node[:6] + "…" + node[-3:] if len(node) > 12 else node
+
+
+def called(node: str) -> str:
+    """Return a node's name as people are shown it: short where it is longer than they can read."""
+    return short(node) if "." in node else node

@@ -10,8 +10,9 @@ from spotkeeper_lab.rollouts import PARTS, TEMPLATE
 from spotkeeper_lab.timeline import BACKUP, DEPLOY, DESTROY, SPOT, Deploy, Life, Notice, Shape, Timeline, alive, first
 from spotkeeper_ledger.documents import DRAIN, SCALE_IN
 
-NAMED, REBALANCED = "named", "rebalanced"
-"""What a group may end a node for while its fleet lives."""
+NAMED, REPLACED, REBALANCED = "named", "replaced", "rebalanced"
+"""What a group may end a node for while its fleet lives: somebody named it, to be rid of it or for another one in its
+place; it was at risk."""
 
 
 def _nobody_is_chosen(evidence: Evidence) -> Iterator[str]:
@@ -24,7 +25,7 @@ def _nobody_is_chosen(evidence: Evidence) -> Iterator[str]:
             continue
         if life.left is None:
             yield f"{life.node} ended, and nobody had taken or named it"
-        elif life.left.why not in (NAMED, REBALANCED):
+        elif life.left.why not in (NAMED, REPLACED, REBALANCED):
             yield f"{life.node} was chosen by the cloud to end, expected that only named nodes do"
 
 
@@ -32,7 +33,7 @@ def _saved_before_it_was_ended(evidence: Evidence) -> Iterator[str]:
     """A node that the responder lets go has confirmed its checkpoint first, or had all the time there was."""
     for notice in evidence.timeline.notices:
         left = _life(evidence.timeline, notice.node).left if notice.kind in (DRAIN, SCALE_IN) else None
-        if left is None or left.why != NAMED or notice.injected:
+        if left is None or left.why not in (NAMED, REPLACED) or notice.injected:
             continue
         if evidence.timeline.finished_at is not None and left.at >= evidence.timeline.finished_at:
             continue  # there is nothing left to save

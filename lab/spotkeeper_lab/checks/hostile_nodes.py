@@ -8,7 +8,7 @@ from itertools import pairwise
 from spotkeeper_lab.evidence import FOREVER, LAG_SECONDS, Evidence, lost_between, most_missing, next_holding
 from spotkeeper_lab.forger import REFUSED, WRITTEN
 from spotkeeper_lab.forgeries import FOREIGN, SORTS
-from spotkeeper_lab.timeline import BACKUP, FROZEN, HOSTILE, SPOT, Life, Timeline, last
+from spotkeeper_lab.timeline import BACKUP, FROZEN, HOSTILE, SPOT, Life, Notice, Strike, Timeline, last
 from spotkeeper_ledger.documents import INTERRUPTION, REBALANCE
 
 
@@ -17,24 +17,28 @@ def _no_more_lost_than_unsaved(evidence: Evidence) -> Iterator[str]:
     if not evidence.trains:
         return
     timeline = evidence.timeline
-    for strike in (each for each in timeline.losses if each.held_job):
-        before = [each for each in timeline.runs if each.start < strike.at and strike.node in each.nodes]
-        after, published = next_holding(timeline, strike.at), last(timeline.saved, strike.at)
+    sudden: list[tuple[Notice | Strike, str]] = [(each, each.how) for each in timeline.losses]
+    sudden += [(each, "taken back without a notice") for each in timeline.interruptions if not each.leaves_time]
+    for blow, what in sudden:
+        if not blow.held_job:
+            continue
+        before = [each for each in timeline.runs if each.start < blow.at and blow.node in each.nodes]
+        after, published = next_holding(timeline, blow.at), last(timeline.saved, blow.at)
         if not before or after is None or after.resume_step is None:
             continue  # told by others
         if published is None:
-            yield f"nothing was proved: no checkpoint was published before {strike.node} was {strike.how}"
+            yield f"nothing was proved: no checkpoint was published before {blow.node} was {what}"
         elif after.resume_step < published:
             yield (
                 f"{after.node} resumed at step {after.resume_step} although step {published} had been published "
-                f"before {strike.node} was {strike.how}"
+                f"before {blow.node} was {what}"
             )
         lost = lost_between(before[-1], after)
         if lost is None:
-            yield f"it is not known how many steps were lost with {strike.node}"
+            yield f"it is not known how many steps were lost with {blow.node}"
         elif lost > evidence.steps_unsaved:
             yield (
-                f"{lost} steps were lost with {strike.node}, expected at most the {evidence.steps_unsaved} that fit "
+                f"{lost} steps were lost with {blow.node}, expected at most the {evidence.steps_unsaved} that fit "
                 "between two checkpoints"
             )
 

@@ -23,7 +23,7 @@ from spotkeeper_lab.reading import ScenarioError
 from spotkeeper_lab.situation import CONDITIONS, TARGETS
 from spotkeeper_lab.stages import CLOUDS
 from spotkeeper_lab.steps import ACTIONS
-from spotkeeper_lab.summary import headline, summary
+from spotkeeper_lab.summary import headline, summary, verdicts
 
 DESCRIPTION = """\
 Runs the real Pulumi program of stacks/ against a local cloud, starts a real agent and a real training for every node,
@@ -43,10 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="a scenario of --list or a YAML file (default: %(default)s)",
     )
+    add("--every", action="store_true", help="play every scenario that there is for the cloud, one after the other")
     add("--nodes", type=_count, metavar="N", help="how many nodes the fleet has (default: as the scenario says)")
     add("--trainer", choices=sorted(TRAINERS), default="digits", help="what the nodes run (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write the report there")
-    add("--picture", type=Path, metavar="FILE", help="write the timeline there (default: out/<scenario>.png)")
+    add("--json", type=Path, metavar="FILE", help="write the report there; with --every, the list of them")
+    add("--picture", type=Path, metavar="FILE", help="write the timeline there (default: out/<cloud>-<scenario>.png)")
     add(
         "--real-time",
         action="store_true",
@@ -61,14 +62,14 @@ def run(options: argparse.Namespace) -> int:
         return _list(options.cloud)
     if options.cloud is None:
         raise Refused(f"name a cloud ({' or '.join(CLOUDS)}), or use --list")
+    if options.every and options.picture:
+        raise Refused("picture: was given with --every, expected without: each scenario has its own")
     try:
-        scenario = scenario_of(options)
+        if options.every:
+            return _rehearse_every(options)
+        return _rehearse(scenario_of(options), options)
     except ScenarioError as error:
         raise Refused(str(error)) from None
-    if why := scenario.refusal(options.cloud):
-        raise Refused(f"scenario: was {scenario.name!r}, which cannot be played on {options.cloud}. {why}")
-    try:
-        return _rehearse(scenario, options)
     except InputError as error:
         raise Refused(f"the stack refuses what the scenario asks for: {error}") from None
     except KeyboardInterrupt:
@@ -85,7 +86,8 @@ def _epilog() -> str:
         examples:
           spotkeeper rehearse aws
           spotkeeper rehearse aws --scenario storm --nodes 8 --json storm.json
-          spotkeeper rehearse aws --scenario ./my-scenario.yaml --keep
+          spotkeeper rehearse gcp --scenario ./my-scenario.yaml --keep
+          spotkeeper rehearse gcp --every
 
         exit codes: 0 everything was proved; 1 a promise was broken or nothing was proved; 2 wrong input; 130 stopped
         with Ctrl-C
@@ -115,8 +117,14 @@ def _list(cloud: str | None) -> int:
 
 
 def scenario_of(options: argparse.Namespace) -> scenarios.Scenario:
-    """Return the scenario that was asked for, with the changes that were asked for."""
+    """Return the scenario that was asked for, with the changes that were asked for.
+
+    Raises:
+        ScenarioError: There is none, or it cannot be played on that cloud.
+    """
     scenario = scenarios.load(options.scenario)
+    if why := scenario.refusal(options.cloud):
+        raise ScenarioError(f"scenario: was {scenario.name!r}, which cannot be played on {options.cloud}. {why}")
     if options.nodes:
         scenario = dataclasses.replace(scenario, nodes=options.nodes)
     if options.real_time:
@@ -128,6 +136,33 @@ def scenario_of(options: argparse.Namespace) -> scenarios.Scenario:
 
 def _rehearse(scenario: scenarios.Scenario, options: argparse.Namespace) -> int:
     console = Console(highlight=False)
+    report = _play(scenario, options, console, quiet=False)
+    if options.json:
+        _write(options.json, report)
+    console.print(summary(report))
+    console.print(f"Picture: {_picture(scenario, options)}")
+    return OK if report["ok"] else BROKEN
+
+
+def _rehearse_every(options: argparse.Namespace) -> int:
+    """Play one scenario after the other, and say at the end what each came to."""
+    console, reports = Console(highlight=False), []
+    for name in scenarios.names(options.cloud):
+        options.scenario = name
+        report = _play(scenario_of(options), options, console, quiet=True)
+        reports.append(report)
+        if not report["ok"]:
+            console.print(summary(report))
+    if options.json:
+        _write(options.json, reports)
+    console.print(verdicts(reports))
+    return OK if all(report["ok"] for report in reports) else BROKEN
+
+
+def _play(
+    scenario: scenarios.Scenario, options: argparse.Namespace, console: Console, *, quiet: bool
+) -> dict[str, Any]:
+    """Play a scenario, draw its picture, and return its report."""
     console.print(f"[bold]{scenario.name}[/bold]: {scenario.description}")
     with collection.paused():  # importing Pulumi's providers and the local cloud takes seconds
         from spotkeeper_lab.live import Lines, LiveTable  # noqa: PLC0415
@@ -135,24 +170,26 @@ def _rehearse(scenario: scenarios.Scenario, options: argparse.Namespace) -> int:
         from spotkeeper_lab.rehearsal import Rehearsal  # noqa: PLC0415
 
     work_dir = Path(tempfile.mkdtemp(prefix="spotkeeper-rehearsal-"))
+    watched = Console(quiet=True) if quiet and not console.is_terminal else console
     try:
-        with LiveTable(console, scenario.name) if console.is_terminal else Lines(console) as view:
+        with LiveTable(console, scenario.name) if console.is_terminal else Lines(watched) as view:
             outcome = Rehearsal(scenario, work_dir, view, cloud=options.cloud, trainer=options.trainer).run()
     finally:
         if options.keep:
             console.print(f"All files of the rehearsal are in {work_dir}")
         else:
             shutil.rmtree(work_dir, ignore_errors=True)
-    picture: Path = options.picture or Path("out") / f"{scenario.name}.png"
+    picture, title = _picture(scenario, options), f"{scenario.name} on {options.cloud}: {scenario.description}"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(outcome.timeline, picture, title=f"{scenario.name}: {scenario.description}", subtitle=headline(outcome.report))
-    if options.json:
-        _write(options.json, outcome.report)
-    console.print(summary(outcome.report))
-    console.print(f"Picture: {picture}")
-    return OK if outcome.report["ok"] else BROKEN
+    draw(outcome.timeline, picture, title=title, subtitle=headline(outcome.report))
+    return outcome.report
 
 
-def _write(path: Path, report: dict[str, Any]) -> None:
+def _picture(scenario: scenarios.Scenario, options: argparse.Namespace) -> Path:
+    chosen: Path = options.picture or Path("out") / f"{options.cloud}-{scenario.name}.png"
+    return chosen
+
+
+def _write(path: Path, report: dict[str, Any] | list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")

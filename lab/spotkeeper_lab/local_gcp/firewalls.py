@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from spotkeeper_lab.local_gcp.group_api import page
 from spotkeeper_lab.local_gcp.operations import Operation, Operations
 from spotkeeper_lab.local_gcp.refusals import already_exists, invalid, not_found, required
 from spotkeeper_lab.local_gcp.world import ROOT, World, now
@@ -26,6 +27,7 @@ class Firewalls:
             "compute.firewalls.insert": self._insert,
             "compute.firewalls.get": lambda asked, _: self._find(asked["firewall"]),
             "compute.firewalls.delete": self._delete,
+            "compute.firewalls.list": self._list,
         }
 
     def _insert(self, _: Given, body: Given) -> Operation:
@@ -50,6 +52,9 @@ class Firewalls:
             self._all.pop(path, None)
 
         return self._operations.begin("delete", "global", path, str(found["id"]), effect)
+
+    def _list(self, asked: Given, _: Given) -> Given:
+        return {"kind": "compute#firewallList", **page([self._all[path] for path in sorted(self._all)], asked, "items")}
 
     def _find(self, name: str) -> Given:
         path = self._path(name)

@@ -265,6 +265,8 @@ class LocalGcp:
         node = f"{name}.{number}" if name and number else name
         made = self._compute.group(group)
         label = made.template.properties.get("labels", {}).get(GROUP_LABEL, "") if made else ""
+        if "version" in details:  # what follows the last hyphen of a template's name, as the ledger has it
+            details["version"] = str(details["version"]).rpartition("-")[2]
         told = {**details, "group": label or group, **({"name": group} if what == "desired-changed" else {})}
         if what == "launch-refused":
             node = None  # it is none yet

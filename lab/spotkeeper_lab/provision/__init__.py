@@ -6,7 +6,7 @@ by botocore, by Google's discovery document, or by the cloud. A type, an input o
 not know is an error. What was declared is kept, so that the next run of the program does what Pulumi's engine would:
 nothing where nothing has changed, else the update, or the deletion, of that resource.
 
-Not done: replacing a resource, aliases, transforms, hooks, refreshing what somebody else has changed.
+Not done: replacing a resource by deleting it first, aliases, transforms, hooks, refreshing what others have changed.
 """
 
 from spotkeeper_lab.provision.provisioner import Provisioner, Registrar

@@ -37,6 +37,7 @@ class Provisioner(pulumi.runtime.Mocks):
         self._lock = threading.Lock()
         self._stack: dict[str, Resource] = {}
         self._options: dict[tuple[str, str], Options] = {}
+        self._replaced: list[Resource] = []
 
     @property
     def stack(self) -> Mapping[str, Resource]:
@@ -81,6 +82,9 @@ class Provisioner(pulumi.runtime.Mocks):
         with self._lock:
             declared = {options.urn for options in self._options.values()}
             gone = self._stack.keys() - declared
+            replaced, self._replaced = self._replaced, []
+        for resource in replaced:
+            self._discard(resource)
         self._delete(gone)
 
     def destroy(self, kind: str) -> None:
@@ -110,8 +114,12 @@ class Provisioner(pulumi.runtime.Mocks):
         if not (wanted.exists and names):
             return wanted
         self._note(CHANGING, kind=wanted.kind, name=wanted.name, inputs=sorted(names))
-        new = self._provider.update(Change(before, wanted.inputs, names))
-        return replace(wanted, outputs={**before.outputs, **new})
+        change = Change(before, wanted.inputs, names)
+        if self._provider.replaces(change):
+            with self._lock:
+                self._replaced.append(before)
+            return self._created(wanted)
+        return replace(wanted, outputs={**before.outputs, **self._provider.update(change)})
 
     def _delete(self, condemned: Collection[str]) -> None:
         for wave in deletions(self.stack, condemned):
@@ -120,11 +128,15 @@ class Provisioner(pulumi.runtime.Mocks):
 
     def _deleted(self, resource: Resource, condemned: Collection[str]) -> None:
         options = resource.options
-        if resource.exists and not options.retain_on_delete and options.deleted_with not in condemned:
-            self._note(DELETING, kind=resource.kind, name=resource.name)
-            self._provider.delete(resource)
+        if resource.exists and options.deleted_with not in condemned:
+            self._discard(resource)
         with self._lock:
             del self._stack[options.urn]
+
+    def _discard(self, resource: Resource) -> None:
+        if not resource.options.retain_on_delete:
+            self._note(DELETING, kind=resource.kind, name=resource.name)
+            self._provider.delete(resource)
 
 
 class Registrar(MockMonitor):

@@ -65,6 +65,7 @@ class Table(Generic[Cloud]):
     def __init__(self) -> None:
         self.creators: dict[str, Creator[Cloud]] = {}
         self.updaters: dict[str, tuple[frozenset[str], Updater[Cloud]]] = {}
+        self.replaced: dict[str, frozenset[str]] = {}
         self.deleters: dict[str, Deleter[Cloud]] = {}
         self.answerers: dict[str, Answerer[Cloud]] = {}
 
@@ -85,6 +86,10 @@ class Table(Generic[Cloud]):
             return updater
 
         return enter
+
+    def replaces(self, kind: str, *names: str) -> None:
+        """Enter inputs whose change replaces a resource: another one is made first, and this one deleted at the end."""
+        self.replaced[kind] = frozenset(names)
 
     def deletes(self, *types: str) -> Callable[[Deleter[Cloud]], Deleter[Cloud]]:
         """Enter a handler that deletes a resource, and returns when it is gone."""
@@ -134,6 +139,10 @@ class Provider:
         created = self._table.creators[kind](self._cloud, name, inputs)
         _refuse_left(f"{name} ({kind})", inputs)
         return created
+
+    def replaces(self, change: Change) -> bool:
+        """Whether a change makes another resource of one."""
+        return bool(change.names & self._table.replaced.get(change.before.kind, frozenset()))
 
     def update(self, change: Change) -> dict[str, Any]:
         """Change one resource; return what of its outputs is new.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # a local cloud takes seconds to import
     from spotkeeper_lab.local import EventLog
     from spotkeeper_lab.stages.stage import Stage
 
-CLOUDS = ("aws",)
+CLOUDS = ("aws", "gcp")
 """Names of the clouds, as users write them."""
 
 
@@ -30,4 +30,8 @@ def open_stage(cloud: str, work_dir: Path, durations: Durations, events: EventLo
         from spotkeeper_lab.stages.aws import AwsStage  # noqa: PLC0415 - only the one that is played on
 
         return AwsStage.open(work_dir, durations, events)
+    if cloud == "gcp":
+        from spotkeeper_lab.stages.gcp import GcpStage  # noqa: PLC0415 - as above
+
+        return GcpStage.open(work_dir, durations, events)
     raise ValueError(f"cloud: was {cloud!r}, expected one of {', '.join(CLOUDS)}")

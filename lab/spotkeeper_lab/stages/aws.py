@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,8 +34,9 @@ class AwsStage:
     @classmethod
     def open(cls, work_dir: Path, durations: Durations, events: EventLog) -> Self:
         """See :func:`spotkeeper_lab.stages.open_stage`."""
-        timing = Timing(notice_seconds=durations.notice_seconds, **durations.cloud)
-        return cls(LocalAws(work_dir, timing, events=events))
+        known = {field.name for field in fields(Timing)}
+        own = {name: value for name, value in durations.cloud.items() if name in known}
+        return cls(LocalAws(work_dir, Timing(notice_seconds=durations.notice_seconds, **own), events=events))
 
     def prepare(self) -> Mapping[str, Any]:
         """Make the bucket for checkpoints; every version is kept, so that the proof sees all that the head ever was."""
