@@ -1,32 +1,18 @@
-"""Whole scenarios with real processes, and rehearsals of what must not go unnoticed."""
+"""Whole scenarios on the local AWS with real processes, and rehearsals of what must not go unnoticed."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-
 import pytest
-from rich.console import Console
 
+from rehearsal_support import play
 from spotkeeper_lab import scenario
-from spotkeeper_lab.live import Lines
-from spotkeeper_lab.rehearsal import Outcome, Rehearsal
 from spotkeeper_lab.situation import Situation
 from spotkeeper_lab.stages.stage import CHECKPOINTS
 
 pytestmark = pytest.mark.rehearsal
 
 
-def play(name: str, tmp_path, *, within: float | None = None, **settings) -> Outcome:
-    story = scenario.load(name)
-    if "nodes" in settings:
-        story = replace(story, nodes=settings.pop("nodes"))
-    if within is not None:
-        story = replace(story, steps=tuple(replace(step, within=within) for step in story.steps))
-    return Rehearsal(story, tmp_path, Lines(Console(file=io.StringIO())), **settings).run()
-
-
-@pytest.mark.parametrize("name", scenario.names())
+@pytest.mark.parametrize("name", scenario.names("aws"))
 def test_every_scenario_keeps_every_promise(name, tmp_path):
     report = play(name, tmp_path).report
     assert report["broken_promises"] == []
