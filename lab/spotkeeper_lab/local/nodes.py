@@ -21,10 +21,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from spotkeeper_lab.local import processes, systemctl
 from spotkeeper_lab.local.addresses import Addresses
+from spotkeeper_lab.local.machine import M, Machine, MetadataServer, Node
 from spotkeeper_lab.local.moments import EventLog
 from spotkeeper_lab.local.timers import Timers
 
@@ -33,49 +34,6 @@ MARK = "SPOTKEEPER_LOCAL_CLOUD"
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHOWN_CHARACTERS = 2000
-M = TypeVar("M")
-"""What a machine is told about itself, as its cloud's metadata service has it."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """An instance as the lab sees it."""
-
-    id: str
-    group: str
-    """``spot`` or ``backup``, as the instance is labelled; empty where it is not."""
-    fleet: str
-    """As the instance is labelled; empty where it is not."""
-    dir: Path
-    """What the node has for its root directory."""
-    launched_at: float
-    """Unix seconds."""
-
-
-class MetadataServer(Protocol):
-    """Serves a machine's metadata until it is closed."""
-
-    endpoint: str
-    """URL."""
-
-    def close(self) -> None:
-        """End all connections, and wait for whoever serves them."""
-
-
-@dataclass(frozen=True)
-class Machine(Generic[M]):
-    """What a cloud knows of an instance that it has created."""
-
-    id: str
-    group: str
-    fleet: str
-    script: str
-    """What runs when it boots, as root would run it; empty: nothing."""
-    metadata: M
-    serve: Callable[[], MetadataServer]
-    """Starts its metadata server; called when it boots."""
-    environment: Callable[[str], Mapping[str, str]]
-    """What a process finds in its environment so that it finds the metadata server, by that one's URL."""
 
 
 @dataclass

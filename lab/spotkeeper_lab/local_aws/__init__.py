@@ -8,7 +8,7 @@ not done, is told by each module: spot and on-demand instances and Auto Scaling 
 Linux only: nodes get addresses of 127.0.0.0/8 and are found in ``/proc``.
 """
 
-from spotkeeper_lab.local.nodes import Node
+from spotkeeper_lab.local.machine import Node
 from spotkeeper_lab.local_aws.events import EventFaults
 from spotkeeper_lab.local_aws.function import Function, FunctionFailed, Metric
 from spotkeeper_lab.local_aws.local_aws import LocalAws

@@ -8,7 +8,8 @@ from functools import partial
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 
-from spotkeeper_lab.local.nodes import Machine, Node, Nodes
+from spotkeeper_lab.local.machine import Machine, Node
+from spotkeeper_lab.local.nodes import Nodes
 from spotkeeper_lab.local_aws.facts import metadata_of, tags_of
 from spotkeeper_lab.local_aws.metadata import Metadata, MetadataServer
 from spotkeeper_lab.local_aws.moto_group import FLEET_TAG, GROUP_TAG

@@ -16,7 +16,7 @@ from moto.core.responses import ActionResult
 from moto.ssm.exceptions import InvalidDocument, SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from spotkeeper_lab.local.nodes import Node
+from spotkeeper_lab.local.machine import Node
 from spotkeeper_lab.local_aws.node import NodeProcesses
 from spotkeeper_lab.local_aws.world import World
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from spotkeeper_lab.local.machine import Machine
 from spotkeeper_lab.local.moments import EventLog
-from spotkeeper_lab.local.nodes import Machine, Nodes
+from spotkeeper_lab.local.nodes import Nodes
 from spotkeeper_lab.local.systemctl import STOP, supervisors
 from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_gcp.callers import token_of_node
