@@ -144,6 +144,13 @@ def test_a_rank_that_takes_itself_for_another_is_refused(
         torch.distributed.destroy_process_group()
 
 
+def test_ranks_without_an_agent_save_by_steps(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="save_interval_steps: was not given, expected with 2 ranks and no agent"):
+        Training(store=CheckpointStore(uri), model=torch.nn.Linear(2, 2))
+    Training(store=CheckpointStore(uri), model=torch.nn.Linear(2, 2), save_interval_steps=5)
+
+
 def test_a_finished_job_is_not_trained_any_further(uri: str) -> None:
     steps = loader()
     first = Training(store=CheckpointStore(uri), total=5, loader=steps)

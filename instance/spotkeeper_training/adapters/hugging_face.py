@@ -42,6 +42,9 @@ class SpotkeeperCallback(TrainerCallback):
         store: where checkpoints go; default: where the agent says.
         saver: how they get there; default: behind training's back, from a copy of the files in memory.
         save_interval_seconds: between checkpoints that nobody asked for.
+        save_interval_steps: the same in steps, instead. Several ranks need no agent for it.
+        mean_spell_seconds: how long a node stays on the average: the interval then follows from that and from how long
+            saves take, see :class:`~spotkeeper_training.CheckpointGuard`.
     """
 
     def __init__(
@@ -51,9 +54,17 @@ class SpotkeeperCallback(TrainerCallback):
         store: Optional[CheckpointStore] = None,
         saver: Optional[Saver] = None,
         save_interval_seconds: float = 600.0,
+        save_interval_steps: Optional[int] = None,
+        mean_spell_seconds: Optional[float] = None,
     ) -> None:
         self._output_dir = Path(output_dir)
-        self._watch = Watch(store, saver, {"save_interval_seconds": save_interval_seconds})
+        self._watch = Watch(
+            store,
+            saver,
+            save_interval_seconds=save_interval_seconds,
+            save_interval_steps=save_interval_steps,
+            mean_spell_seconds=mean_spell_seconds,
+        )
         self._store = self._watch.store
         self._asked = False
         self._own: Optional[Path] = None

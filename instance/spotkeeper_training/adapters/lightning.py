@@ -45,6 +45,9 @@ class SpotkeeperCallback(Callback):
         store: where checkpoints go; default: where the agent says.
         saver: how they get there; default: behind training's back.
         save_interval_seconds: between checkpoints that nobody asked for.
+        save_interval_steps: the same in steps, instead. Several ranks need no agent for it.
+        mean_spell_seconds: how long a node stays on the average: the interval then follows from that and from how long
+            saves take, see :class:`~spotkeeper_training.CheckpointGuard`.
     """
 
     def __init__(
@@ -53,8 +56,16 @@ class SpotkeeperCallback(Callback):
         store: Optional[CheckpointStore] = None,
         saver: Optional[Saver] = None,
         save_interval_seconds: float = 600.0,
+        save_interval_steps: Optional[int] = None,
+        mean_spell_seconds: Optional[float] = None,
     ) -> None:
-        self._watch = Watch(store, saver, {"save_interval_seconds": save_interval_seconds})
+        self._watch = Watch(
+            store,
+            saver,
+            save_interval_seconds=save_interval_seconds,
+            save_interval_steps=save_interval_steps,
+            mean_spell_seconds=mean_spell_seconds,
+        )
         self._random: Optional[Mapping[str, Any]] = None
         self._folder = tempfile.TemporaryDirectory(prefix="spotkeeper-lightning-")
         self._step = -1
@@ -112,6 +123,7 @@ class SpotkeeperCallback(Callback):
 
     def on_train_end(self, trainer: Any, *_: Any) -> None:
         """Save the last step, however long the store is away."""
+        self._put_back = None  # a validation that is asked for later is no part of training
         self._watch.finish(trainer.global_step, lambda: self._parts(trainer))
 
     def _parts(self, trainer: Any) -> Dict[str, bytes]:

@@ -43,6 +43,9 @@ class Training:
         store: where checkpoints go; default: where the agent says.
         saver: how they get there; default: behind training's back, from one copy of the state in memory.
         save_interval_seconds: between checkpoints that nobody asked for.
+        save_interval_steps: the same in steps, instead. Several ranks need no agent for it.
+        mean_spell_seconds: how long a node stays on the average: the interval then follows from that and from how long
+            saves take, see :class:`~spotkeeper_training.CheckpointGuard`.
         objects: what has ``state_dict()`` and ``load_state_dict()``: model, optimizer, scheduler, scaler, sampler (or
             :class:`~spotkeeper_training.adapters.torch_data.StepLoader`). Each is saved under its name: tensors as
             safetensors, the rest as JSON. Random states are saved besides.
@@ -60,6 +63,8 @@ class Training:
         store: Optional[CheckpointStore] = None,
         saver: Optional[Saver] = None,
         save_interval_seconds: float = 600.0,
+        save_interval_steps: Optional[int] = None,
+        mean_spell_seconds: Optional[float] = None,
         **objects: Any,
     ) -> None:
         taken = [name for name in objects if name in _RESERVED]
@@ -68,7 +73,13 @@ class Training:
         self.total = total
         self.step = 0
         self._objects = objects
-        self._watch = Watch(store, saver, {"save_interval_seconds": save_interval_seconds})
+        self._watch = Watch(
+            store,
+            saver,
+            save_interval_seconds=save_interval_seconds,
+            save_interval_steps=save_interval_steps,
+            mean_spell_seconds=mean_spell_seconds,
+        )
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             self._watch.expect(torch.distributed.get_rank(), torch.distributed.get_world_size())
         restored = self._watch.load()

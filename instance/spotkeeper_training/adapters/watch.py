@@ -24,10 +24,10 @@ class Watch:
     Args:
         store: where checkpoints go; default: where the agent says.
         saver: how they get there; default: behind training's back, from one copy of the state in memory.
-        options: of :class:`~spotkeeper_training.CheckpointGuard`, ``save_interval_seconds`` for one.
+        options: of :class:`~spotkeeper_training.CheckpointGuard`.
     """
 
-    def __init__(self, store: Optional[CheckpointStore], saver: Optional[Saver], options: Mapping[str, Any]) -> None:
+    def __init__(self, store: Optional[CheckpointStore], saver: Optional[Saver], **options: Any) -> None:
         self.store = store or CheckpointStore()
         self.store.begin()
         self.saver = saver or Saver(self.store)
