@@ -81,3 +81,12 @@ def test_a_rehearsal_in_which_nothing_came_about_can_be_drawn(tmp_path):
     )
     picture.draw(empty, path, title="x")
     assert path.stat().st_size > 1000
+
+
+def test_the_longest_name_of_a_node_is_shown_whole(tmp_path):
+    told = recovered()
+    lives = [replace(life, node=f"backup-{number:04d}.046", group=BACKUP) for number, life in enumerate(told.lives)]
+    path = tmp_path / "timeline.png"
+    picture.draw(replace(told, lives=lives), path, title="gcp", subtitle="notice 8 s")
+    edge = imread(path)[:, :12, :3]
+    assert np.all(edge == np.array(to_rgb(picture.PAPER))), "something reaches the left edge"

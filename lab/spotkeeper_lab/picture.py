@@ -17,6 +17,8 @@ LIGHT = {SPOT: "#c9e0f7", BACKUP: "#fbdcb2"}
 IDLE, WARNED, SAVED = "#e3e7ec", "#d62839", "#119d65"
 NAMES = {SPOT: "spot", BACKUP: "on-demand"}
 LANE_INCHES, HALF_LANE = 0.4, 0.32
+CHARACTER_WIDTH = 0.0064
+"""Of a lane's label, as a share of the picture's width."""
 
 
 def draw(timeline: Timeline, path: Path, *, title: str, subtitle: str = "") -> None:
@@ -46,7 +48,7 @@ def draw(timeline: Timeline, path: Path, *, title: str, subtitle: str = "") -> N
         gridspec_kw={
             "height_ratios": heights,
             "hspace": 0.12,
-            "left": 0.15,
+            "left": max(0.15, 0.03 + CHARACTER_WIDTH * max((len(_lane_label(life)) for life in lives), default=0)),
             "right": 0.975,
             "top": top,
             "bottom": bottom,
@@ -78,12 +80,14 @@ def _lanes(axes: Axes, timeline: Timeline, lives: Sequence[Life]) -> None:
     for lane, life in enumerate(lives):
         _life(axes, timeline, life, lane)
     axes.set_ylim(len(lives) - 0.45, -0.75)
-    axes.set_yticks(
-        range(len(lives)), [f"{NAMES[life.group]}  {short(life.node)}" for life in lives], family="monospace"
-    )
+    axes.set_yticks(range(len(lives)), [_lane_label(life) for life in lives], family="monospace")
     for label, life in zip(axes.get_yticklabels(), lives, strict=True):
         label.set_color(STRONG[life.group])
     _legend(axes)
+
+
+def _lane_label(life: Life) -> str:
+    return f"{NAMES[life.group]}  {short(life.node)}"
 
 
 def _life(axes: Axes, timeline: Timeline, life: Life, lane: int) -> None:
