@@ -55,7 +55,6 @@ OUTPUTS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
     "gcp:compute/firewall:Firewall": _nothing,
     "gcp:compute/regionInstanceGroupManager:RegionInstanceGroupManager": _regional("instanceGroupManagers"),
     "gcp:compute/regionInstanceTemplate:RegionInstanceTemplate": _regional("instanceTemplates"),
-    "gcp:logging/metric:Metric": _nothing,
     "gcp:logging/projectSink:ProjectSink": lambda *_: {
         "writerIdentity": f"serviceAccount:service-{GCP_NUMBER}@gcp-sa-logging.iam.gserviceaccount.com"
     },

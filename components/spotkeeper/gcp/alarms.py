@@ -1,11 +1,13 @@
 """When people are called: the alarms of a responder, as a table, and whom they reach.
 
-What the function measures it writes into its log, one entry a fleet and response. A metric counts the entries in which
-something is more than 0, and an alarm watches the metric. What people are to be told of, it writes there as well.
+What the function measures, and what people are to be told of, it writes into its log. Alarms that go by that watch the
+log itself, not metrics that count its entries: an alert policy on a metric of one's own is refused for up to ten
+minutes after the metric was made, and with it everything that is deployed for the first time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
@@ -17,23 +19,24 @@ MORE, LESS = "COMPARISON_GT", "COMPARISON_LT"
 ANNOUNCEMENT = "announcement"
 """Name of an alarm that rings for every entry of the log that people are to be told of."""
 SOONEST_AGAIN = "300s"
-"""How long Cloud Monitoring waits at least before it tells of another such entry: it takes no less."""
+"""How long Cloud Monitoring waits at least before it tells of another announcement: it takes no less."""
+SELDOM = "3600s"
+"""How long it waits before it tells of the same trouble again, of which there is an entry a minute."""
 CLOSED_AFTER = "1800s"
 """How long an alarm without data stays open."""
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One alarm: it rings when a metric has compared so with the threshold for so many minutes."""
+    """One alarm: it rings when one of Google's metrics has compared so with the threshold for so many minutes."""
 
     metric: str
-    """Of Google's, with its service; or what the function measures, by its name in the log."""
     meaning: str
     minutes: int = 1
     threshold: float = 0
     comparison: str = MORE
     resource: str = "cloud_run_revision"
-    """Type of what Google measures."""
+    """Type of what is measured."""
     label: str = "service_name"
     value: Callable[[str], str] = naming.function_name
     """Value of the label, from the responder's name."""
@@ -43,13 +46,17 @@ class Alarm:
     missing: str = "EVALUATION_MISSING_DATA_INACTIVE"
     """What a minute without data counts as."""
 
-    @property
-    def measured(self) -> bool:
-        """Whether it is the function that measures."""
-        return "/" not in self.metric
+
+@dataclass(frozen=True)
+class Written:
+    """One alarm: it rings when the function has written into its log that something is more than 0."""
+
+    measure: str
+    """By its name in the log."""
+    meaning: str
 
 
-ALARMS: Mapping[str, Alarm] = {
+ALARMS: Mapping[str, Alarm | Written] = {
     "dead-letters": Alarm(
         metric="pubsub.googleapis.com/subscription/num_undelivered_messages",
         resource="pubsub_subscription",
@@ -75,46 +82,45 @@ ALARMS: Mapping[str, Alarm] = {
         meaning="Events wait for more than one of the two minutes that a preemption gives.",
     ),
     "no-tick": Alarm(
-        metric="Ticks",
+        metric="run.googleapis.com/request_count",
+        more=' AND metric.labels.response_code_class="2xx"',
         comparison=LESS,
         threshold=1,
         minutes=5,
         missing="EVALUATION_MISSING_DATA_ACTIVE",
         meaning="The responder has not looked at its fleets for five minutes.",
     ),
-    "quota": Alarm(
-        metric="LaunchFailuresQuota",
+    "quota": Written(
+        measure="LaunchFailuresQuota",
         meaning="A fleet cannot grow because of a quota of this project. Nothing is bought for it: raise the quota.",
     ),
-    "configuration": Alarm(
-        metric="LaunchFailuresConfiguration",
+    "configuration": Written(
+        measure="LaunchFailuresConfiguration",
         meaning="A fleet cannot start nodes because of its image, its network, its key or its permissions.",
     ),
-    "drought": Alarm(metric="Drought", minutes=5, meaning="A fleet has found no spot capacity for five minutes."),
-    "on-demand-cap": Alarm(
-        metric="OnDemandCapReached",
+    "drought": Written(measure="Drought", meaning="A fleet finds no spot capacity."),
+    "on-demand-cap": Written(
+        measure="OnDemandCapReached",
         meaning="A fleet has used all the on-demand that its max_on_demand_hours allows. It goes on with spot and its "
         "base, and buys nothing until that is raised.",
     ),
-    "deadline": Alarm(
-        metric="DeadlineAtRisk",
-        minutes=2,
+    "deadline": Written(
+        measure="DeadlineAtRisk",
         meaning="A fleet's deadline, or its cost, is not assured any more; spotkeeper status says why.",
     ),
 }
 """Every alarm of a responder but that of announcements, by the last part of its name."""
 
 
-def metric_filter(alarm: Alarm, responder: str) -> str:
-    """Return which entries of the log a metric counts."""
-    service = naming.function_name(responder)
-    return f'{_log_of(service)} AND jsonPayload.message="measured" AND jsonPayload.{alarm.metric}>0'
+def entries(alarm: Written, responder: str) -> str:
+    """Return which entries of the log an alarm rings for."""
+    return f'{_log_of(responder)} AND jsonPayload.message="measured" AND jsonPayload.{alarm.measure}>0'
 
 
-def condition_filter(alarm: Alarm, responder: str, metric: str) -> str:
+def series(alarm: Alarm, responder: str) -> str:
     """Return which time series an alarm watches."""
     where = f'resource.type="{alarm.resource}" AND resource.labels.{alarm.label}="{alarm.value(responder)}"'
-    return f'metric.type="{metric}" AND {where}{alarm.more}'
+    return f'metric.type="{alarm.metric}" AND {where}{alarm.more}'
 
 
 def alarms(
@@ -151,13 +157,14 @@ def alarms(
         lambda known: [channel for some in known for channel in some]
     )
     for suffix, alarm in ALARMS.items():
-        watched = pulumi.Output.all(responder, _metric(name, suffix, alarm, responder, opts))
-        condition = watched.apply(lambda known, alarm=alarm: _threshold(alarm, *known))  # type: ignore[misc]
+        watched = responder.apply(lambda known, alarm=alarm: _watched(alarm, known))  # type: ignore[misc]
+        form = "condition_threshold" if isinstance(alarm, Alarm) else "condition_matched_log"
+        seldom = {} if isinstance(alarm, Alarm) else {"notification_rate_limit": {"period": SELDOM}}
         _policy(
             f"{name}-{suffix}",
             pulumi.Output.concat(responder, "-", suffix),
-            {"display_name": suffix, "condition_threshold": condition},
-            {"auto_close": CLOSED_AFTER},
+            {"display_name": suffix, form: watched},  # type: ignore[misc]
+            {"auto_close": CLOSED_AFTER, **seldom},  # type: ignore[typeddict-item]
             alarm.meaning,
             everybody,
             labels,
@@ -169,9 +176,7 @@ def alarms(
         {
             "display_name": ANNOUNCEMENT,
             "condition_matched_log": {
-                "filter": responder.apply(
-                    lambda known: f"{_log_of(naming.function_name(known))} AND jsonPayload.{ANNOUNCEMENT}:*"
-                ),
+                "filter": responder.apply(lambda known: f"{_log_of(known)} AND jsonPayload.{ANNOUNCEMENT}:*"),
                 "label_extractors": {
                     "subject": f"EXTRACT(jsonPayload.{ANNOUNCEMENT})",
                     "text": "EXTRACT(jsonPayload.message)",
@@ -186,41 +191,25 @@ def alarms(
     )
 
 
-def _threshold(
-    alarm: Alarm, responder: str, metric: str
-) -> gcp.monitoring.AlertPolicyConditionConditionThresholdArgsDict:
+def _watched(alarm: Alarm | Written, responder: str) -> dict[str, Any]:
+    if isinstance(alarm, Written):
+        return {"filter": entries(alarm, responder)}
     waits = alarm.minutes > 1  # what does not wait has no minutes without data
     return {
-        "filter": condition_filter(alarm, responder, metric),
+        "filter": series(alarm, responder),
         "comparison": alarm.comparison,
         "threshold_value": alarm.threshold,
         "duration": f"{60 * (alarm.minutes - 1)}s",
         "aggregations": [
             {"alignment_period": "60s", "per_series_aligner": alarm.aligner, "cross_series_reducer": "REDUCE_SUM"}
         ],
-        **({"evaluation_missing_data": alarm.missing} if waits else {}),  # type: ignore[typeddict-item]
+        **({"evaluation_missing_data": alarm.missing} if waits else {}),
     }
 
 
-def _log_of(service: str) -> str:
+def _log_of(responder: str) -> str:
+    service = naming.function_name(responder)
     return f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
-
-
-def _metric(
-    name: str, suffix: str, alarm: Alarm, responder: pulumi.Output[str], opts: pulumi.ResourceOptions
-) -> pulumi.Output[str]:
-    """Return the type of the metric that an alarm watches, which is made where Google has none."""
-    if not alarm.measured:
-        return pulumi.Output.from_input(alarm.metric)
-    counted = gcp.logging.Metric(
-        f"{name}-{suffix}",
-        name=pulumi.Output.concat(responder, "/", suffix),
-        description=f"Entries of the log in which {alarm.metric} is more than 0",
-        filter=responder.apply(lambda known: metric_filter(alarm, known)),
-        metric_descriptor={"metric_kind": "DELTA", "value_type": "INT64", "unit": "1"},
-        opts=opts,
-    )
-    return pulumi.Output.concat("logging.googleapis.com/user/", counted.name)
 
 
 def _policy(

@@ -1,4 +1,4 @@
-"""Metrics of logs, alert policies, and who is told."""
+"""Alert policies, and who is told."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ from spotkeeper_lab.provision.gcp.project import Gcp, creates
 from spotkeeper_lab.provision.gcp.spelling import Fields, each, one, same, spelled
 from spotkeeper_lab.provision.table import Created, Inputs
 
-DESCRIPTOR: Fields = same("metricKind", "valueType", "unit", "displayName", "labels")
-METRIC: Fields = {
-    **same("name", "description", "filter", "valueExtractor", "labelExtractors", "bucketOptions"),
-    "metricDescriptor": ("metricDescriptor", one(DESCRIPTOR)),
-}
 AGGREGATION = same("alignmentPeriod", "perSeriesAligner", "crossSeriesReducer", "groupByFields")
 THRESHOLD: Fields = {
     **same("filter", "comparison", "duration", "thresholdValue", "evaluationMissingData", "trigger"),
@@ -35,14 +30,6 @@ POLICY: Fields = {
 }
 """Inputs of an alert policy to its body."""
 CHANNEL: Fields = same("displayName", "type", "labels", "description", "enabled", "userLabels")
-
-
-@creates("gcp:logging/metric:Metric")
-def metric(gcp: Gcp, name: str, given: Inputs) -> Created:
-    """Count, or measure, what is logged."""
-    body = {"name": name, **spelled(given.take_all(*METRIC), METRIC)}
-    gcp.rest.call("POST", f"/v2/projects/{gcp.project}/metrics", body)
-    return body["name"], {"name": body["name"]}
 
 
 @creates("gcp:monitoring/alertPolicy:AlertPolicy")
