@@ -294,8 +294,8 @@ def serving(lives: Iterable[Life], group: str, at: float) -> int:
 def short(node: str) -> str:
     """Return enough of a node's name to tell nodes apart."""
     name, _, number = node.partition(".")
-    if number:  # on Google Cloud the end of the name says the group, and the number which of its lives it is
-        return f"{'-'.join(name.split('-')[-2:])}.{number[-3:]}"
+    if number:  # on Google Cloud a name is kept through several lives, which the number tells apart
+        return f"{name.rpartition('-')[2]}.{number[-3:]}"
     return node[:6] + "…" + node[-3:] if len(node) > 12 else node
 
 
