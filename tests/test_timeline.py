@@ -36,6 +36,13 @@ def test_the_scenarios_notices_are_the_interruptions():
     assert recovered().size(BACKUP, START + 11) == 1
 
 
-@pytest.mark.parametrize(("node", "shown"), [("i-0123456789abcdef0", "i-0123…ef0"), ("i-spot-a", "i-spot-a")])
+@pytest.mark.parametrize(
+    ("node", "shown"),
+    [
+        ("i-0123456789abcdef0", "i-0123…ef0"),
+        ("i-spot-a", "i-spot-a"),
+        ("spotkeeper-shop-prod-digits-spot-x7k2.1844674407370955161", "x7k2.161"),
+    ],
+)
 def test_long_ids_are_shortened(node, shown):
     assert short(node) == shown
