@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from spotkeeper import InputError
 from spotkeeper_lab import collection
@@ -106,13 +107,14 @@ def _count(text: str) -> int:
 
 def _list(cloud: str | None) -> int:
     """Print the scenarios, and under each that is not for every cloud which one it is not for, and why."""
-    console = Console(highlight=False)
+    table = Table.grid(padding=(0, 2))
     for name in scenarios.names():
         scenario = scenarios.load(name)
-        console.print(f"[bold]{name:18}[/bold] {scenario.description} [dim]({scenario.nodes} nodes)[/dim]")
+        table.add_row(f"[bold]{name}[/bold]", f"{scenario.description} [dim]({scenario.nodes} nodes)[/dim]")
         for each in CLOUDS if cloud is None else (cloud,):
             if why := scenario.refusal(each):
-                console.print(f"{'':18} [dim]not on {each}: {why}[/dim]")
+                table.add_row("", f"[dim]not on {each}: {why}[/dim]")
+    Console(highlight=False).print(table)
     return OK
 
 
