@@ -120,7 +120,8 @@ def delivery(
         service_account_id=caller.name,
         role="roles/iam.serviceAccountTokenCreator",
         member=agent,
-        opts=opts,
+        # Pub/Sub's own account may not be there before the first thing is that it is for.
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[arriving.dead_letters])),
     )
     subscription = gcp.pubsub.Subscription(
         f"{name}-events",
