@@ -27,6 +27,7 @@ GLOBAL = {"aws:SourceArn", "aws:SourceAccount", "aws:SecureTransport"}
 UNBOUND = {
     "autoscaling:DescribeAutoScalingGroups": "reads only; the function looks at its own fleets' groups",
     "autoscaling:DescribeScalingActivities": "reads only; why a launch of an own group failed",
+    "ec2:DescribeSpotPriceHistory": "reads only; prices, which are the same for everybody",
     "ssmmessages:CreateControlChannel": "the SSM agent's own channel, by which the node hears of notices",
     "ssmmessages:OpenControlChannel": "the SSM agent's own channel",
     "ec2messages:AcknowledgeMessage": "the SSM agent's older channel, which it takes where the newer one is closed",
