@@ -47,7 +47,7 @@ class Seen:
     room: Flags
     """Whether the market has room for the job's spot nodes, or for as few as it trains on: only baselines may look."""
     price: Floats
-    """Dollars for a spot node and hour: the mean of those held; where there are none, the least of all pools."""
+    """Dollars for a spot node and hour: that of the dearest of those held, or of all that it might get."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -244,7 +244,7 @@ class _Course:
             on_demand_ready=self.fleet.on_demand,
             on_demand_held=self.fleet.on_demand_held,
             room=most >= max(1, min(self.job.least, self.job.nodes - self.job.base)),
-            price=np.where(number > 0, (held * prices).sum(axis=1) / np.maximum(1, number), prices.min(axis=1)),
+            price=np.where(number > 0, np.where(held > 0, prices, 0.0).max(axis=1), prices.max(axis=1)),
         )
 
     def pass_time(self, seconds: Floats, begun: float, left: Floats, prices: Floats) -> Flags:

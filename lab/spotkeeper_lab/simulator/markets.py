@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotkeeper_lab.simulator.market import Market, MarketError, Windows
@@ -150,7 +150,10 @@ def named(name: str, *, root: Path | None = None, seed: int = 0) -> Market | Win
     """
     if name not in MARKETS:
         raise MarketError(f"market: was {name!r}, expected one of {', '.join(MARKETS)}")
-    return MARKETS[name].make(root, seed)
+    made = MARKETS[name].make(root, seed)
+    if isinstance(made, Windows):
+        return replace(made, market=replace(made.market, name=name))
+    return replace(made, name=name)
 
 
 def traces_folder(root: Path | None = None) -> Path | None:

@@ -1,0 +1,227 @@
+"""The options that ``simulate`` and ``plan`` share: which market, which job, and what interruptions cost it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import re
+from pathlib import Path
+
+from spotkeeper_lab.commands import Refused
+from spotkeeper_lab.simulator.job import HOUR, Job, JobError, Traffic
+from spotkeeper_lab.simulator.market import Market, MarketError, Windows
+from spotkeeper_lab.simulator.markets import MARKETS, TRACES, named
+from spotkeeper_lab.simulator.traces import CONVENTIONS, TraceError, read_market
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": HOUR, "d": 24 * HOUR}
+_LATEST = 2.0
+"""Runs that are late go on for so many times the deadline, where the market is long enough."""
+
+
+def duration(text: str) -> float:
+    """Return the seconds that a text such as ``40h``, ``12m`` or ``1h30m`` means."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise argparse.ArgumentTypeError(f"was {text!r}, expected a time such as 40h, 12m, 90s or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def count(text: str) -> int:
+    """Return a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"was {text!r}, expected a whole number, at least 1")
+    return int(text)
+
+
+def price(text: str) -> float:
+    """Return dollars."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"was {text!r}, expected dollars, 0 or more")
+    return value
+
+
+def add_market(parser: argparse.ArgumentParser) -> None:
+    """Add what says which market it is."""
+    group = parser.add_argument_group("market", "where the job would run: traces of your own, or a market by name")
+    add = group.add_argument
+    add("--market", metavar="NAME", help="a market of --list")
+    add("--trace", nargs="+", type=Path, metavar="FILE", help="a file for each pool: <zone>_<type>.csv or .json")
+    add("--convention", choices=CONVENTIONS, help="what a value in the trace means; files of both kinds look alike")
+    add("--prices", type=Path, metavar="FILE", help="spot prices by pool and tick, JSON")
+    add("--spot-price", type=price, metavar="$", help="of a node and hour, where no file says it")
+    add("--on-demand-price", type=price, metavar="$", help="of a node and hour, where no file says it")
+    add("--room", type=count, default=1, metavar="N", help="how many nodes a 1 in the trace stands for (default 1)")
+    add("--pools", metavar="A,B", help="only these pools of the market")
+    add("--traces", type=Path, metavar="DIR", help=f"the folder of public traces (default: ${TRACES})")
+    add("--list", action="store_true", help="list markets and policies and leave")
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Add what says what the job is and what interruptions cost it."""
+    group = parser.add_argument_group("job")
+    add = group.add_argument
+    add("--work", type=duration, metavar="TIME", help="how long it takes with all its nodes, uninterrupted: 40h")
+    add("--deadline", type=duration, metavar="TIME", help="by when it has to be done, from its start on: 60h")
+    add("--nodes", type=count, default=1, metavar="N", help="how many nodes it runs on (default 1)")
+    add("--minimum", type=count, metavar="N", help="fewest nodes it trains on, for elastic jobs (default: all)")
+    add("--base", type=int, default=0, metavar="N", help="how many of its nodes are always on-demand (default 0)")
+    add("--spread", action="store_true", help="its spot nodes may be in several zones at once; state --traffic")
+    add(
+        "--traffic",
+        metavar="BYTES,STEP,$",
+        help="bytes that all nodes send between zones in a step, how long a step takes, $ for a GB: 2e9,1s,0.01; "
+        "0,1s,0 if it is free",
+    )
+    group = parser.add_argument_group("what interruptions cost", "measure yours: they decide whether spot pays")
+    add = group.add_argument
+    add("--boot", type=duration, default=180.0, metavar="TIME", help="from launch until a node can join (default 3m)")
+    add("--restart", type=duration, default=300.0, metavar="TIME", help="standstill when nodes change (default 5m)")
+    add("--checkpoint", type=duration, default=600.0, metavar="TIME", help="between periodic saves (default 10m)")
+    add("--save", type=duration, default=30.0, metavar="TIME", help="until a save is published (default 30s)")
+    add("--pause", type=duration, default=2.0, metavar="TIME", help="standstill for a periodic save (default 2s)")
+    add("--notice", type=duration, default=120.0, metavar="TIME", help="the cloud's notice (default 2m)")
+    add(
+        "--coverage",
+        type=float,
+        default=0.9,
+        metavar="SHARE",
+        help="share of interruptions before which it saves in time (default 0.9; no trace tells, it is an assumption)",
+    )
+    add("--hysteresis", type=duration, default=300.0, metavar="TIME", help="spot is back before on-demand goes (5m)")
+    add("--excess", type=price, metavar="$", help="what deadline may cost beyond on-demand (default: one restart)")
+    group = parser.add_argument_group("sampling")
+    add = group.add_argument
+    add("--starts", type=count, metavar="N", help="how many starts, spread over the market (default 200)")
+    add("--seed", type=int, default=0, help="of drawn markets and of which notices are missed (default 0)")
+
+
+def job_of(options: argparse.Namespace) -> Job:
+    """Return the job that was asked for.
+
+    Raises:
+        Refused: It cannot be run.
+    """
+    for name in ("work", "deadline"):
+        if getattr(options, name) is None:
+            raise Refused(f"--{name}: was not given, expected a time such as 40h")
+    fits = options.save <= options.notice
+    try:
+        return Job(
+            work_seconds=options.work,
+            deadline_seconds=options.deadline,
+            nodes=options.nodes,
+            minimum=options.minimum,
+            base=options.base,
+            restart_seconds=options.restart,
+            boot_seconds=options.boot,
+            checkpoint_seconds=options.checkpoint,
+            save_seconds=options.save,
+            pause_seconds=options.pause,
+            notice_seconds=options.notice,
+            notice_coverage=options.coverage if fits else 0.0,
+            single_zone=not options.spread,
+            traffic=_traffic(options.traffic),
+        )
+    except JobError as error:
+        raise Refused(f"--{error}") from None
+
+
+def market_of(options: argparse.Namespace) -> Market | Windows:
+    """Return the market that was asked for.
+
+    Raises:
+        Refused: It cannot be had, or has no room for the job.
+    """
+    if (options.market is None) == (options.trace is None):
+        raise Refused("name a market (--market, see --list) or traces of your own (--trace FILE …), one of them")
+    try:
+        if options.market is not None:
+            found = named(options.market, root=options.traces, seed=options.seed)
+            if options.room > 1:
+                raise Refused("--room: goes with --trace; a named market says for how many nodes it has room")
+        else:
+            found = _own(options)
+        return _chosen(found, options.pools)
+    except (MarketError, TraceError) as error:
+        raise Refused(str(error)) from None
+
+
+def windows_of(options: argparse.Namespace, market: Market | Windows, job: Job) -> Windows:
+    """Return the windows in which the job is run.
+
+    Raises:
+        Refused: The market is shorter than the deadline, or never has room for the nodes.
+    """
+    base = market.market if isinstance(market, Windows) else market
+    most = int(base.counts.max() if job.single_zone else base.counts.sum(axis=0).max())
+    needed = max(1, job.least - job.base)
+    if most < needed:
+        raise Refused(
+            f"market {base.name}: room for nodes: was {most} at most, expected {needed} for the job. A probe for one "
+            "node says nothing of more; --room N if a 1 in your trace stands for N"
+        )
+    try:
+        if isinstance(market, Windows):
+            if options.starts is None or options.starts >= len(market):
+                return market
+            step = [round(number * (len(market) - 1) / max(1, options.starts - 1)) for number in range(options.starts)]
+            return market.of(step)
+        hours = job.deadline_seconds / HOUR
+        return market.sampled(hours, options.starts or 200, most_hours=_LATEST * hours)
+    except MarketError as error:
+        raise Refused(str(error)) from None
+
+
+def listing() -> str:
+    """Return the markets for people."""
+    lines = ["markets that are drawn from published statistics:"]
+    lines += [f"  {name:22}{each.text}" for name, each in MARKETS.items() if not each.from_trace]
+    lines += [f"markets of public traces, in the folder that --traces or ${TRACES} names:"]
+    lines += [f"  {name:22}{each.text}" for name, each in MARKETS.items() if each.from_trace]
+    return "\n".join(lines)
+
+
+def _own(options: argparse.Namespace) -> Market:
+    if options.convention is None:
+        raise Refused(
+            "--convention: was not given, expected available (a value is how many nodes were to be had) or preempted "
+            "(1: none was); files of both kinds look alike"
+        )
+    return read_market(
+        options.trace,
+        convention=options.convention,
+        prices=options.prices,
+        spot_price=options.spot_price,
+        on_demand_price=options.on_demand_price,
+        room=options.room,
+    )
+
+
+def _chosen(found: Market | Windows, pools: str | None) -> Market | Windows:
+    if pools is None:
+        return found
+    names = [name.strip() for name in pools.split(",")]
+    if isinstance(found, Windows):
+        return dataclasses.replace(found, market=found.market.only(names))
+    return found.only(names)
+
+
+def _traffic(text: str | None) -> Traffic | None:
+    if text is None:
+        return None
+    expected = f"--traffic: was {text!r}, expected bytes,time of a step,$ for a GB, such as 2e9,1s,0.01"
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise Refused(expected)
+    try:
+        volume, step, dollars = price(parts[0]), duration(parts[1]), price(parts[2])
+    except argparse.ArgumentTypeError:
+        raise Refused(expected) from None
+    if step <= 0:
+        raise Refused(expected)
+    return Traffic(bytes_per_step=volume, step_seconds=step, dollars_per_gb=dollars)
