@@ -11,7 +11,7 @@ from lab_support import START, recovered
 from spotkeeper_lab import scenario
 from spotkeeper_lab.evidence import Evidence
 from spotkeeper_lab.report import build
-from spotkeeper_lab.summary import headline, summary
+from spotkeeper_lab.summary import headline, summary, verdicts
 from spotkeeper_lab.timeline import DEPLOY, FROZEN, SPOT, Alarm, Deploy, Fault, Strike
 from spotkeeper_ledger import Goodput
 
@@ -263,3 +263,29 @@ def test_each_node_tells_its_version_and_how_it_ended_and_each_deploy_what_it_ch
     (told,) = report["deploys"]
     assert (told["started_s"], told["took_s"]) == (6.0, 2.0)
     assert told["changed"] == ["aws:ec2/launchTemplate:LaunchTemplate"]
+
+
+def test_several_rehearsals_are_a_line_each():
+    broken = build(replace(STORY, name="storm"), replace(GOOD, digest=None), CALLS, cloud="gcp")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(verdicts([build(STORY, GOOD, CALLS, cloud="gcp"), broken]))
+    told = console.file.getvalue()
+    assert [line.split() for line in told.splitlines()[1:3]] == [
+        ["one-interruption", "ok", "34", "0", "13", "70"],
+        ["storm", "NOT", "ok:", "1", "broken", "34", "0", "13", "70"],
+    ]
+    assert "On gcp." in told
+
+
+def test_a_node_that_was_told_as_it_went_is_told_of_so():
+    story = replace(STORY, own={"gcp": {"preemptionNoticeSeconds": 0}})
+    taken = replace(recovered().notices[0], deadline=START + 10, confirmed_at=None, confirmed_step=None)
+    timeline = replace(recovered(), notices=[taken, recovered().notices[1]])
+    report = build(story, replace(GOOD, timeline=timeline), CALLS, cloud="gcp")
+    (told,) = report["interruptions"]
+    assert (told["notice_s"], told["of_notice"]["backup_requested"], told["steps_lost"]) == (0, None, 0)
+    assert report["durations"]["notice_seconds"] == 0
+    assert headline(report).startswith("no notice  ·  backup asked for after 0.5 s")
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(report))
+    assert "which was said only as it happened" in " ".join(console.file.getvalue().split())

@@ -92,14 +92,18 @@ def summary(report: Mapping[str, Any]) -> RenderableType:
 
 
 def verdicts(reports: Sequence[Mapping[str, Any]]) -> Table:
-    """Return what several rehearsals came to, a line for each."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head in ("scenario", "verdict", "seconds", "steps lost", "on-demand node-seconds", "responder's calls"):
-        table.add_column(head, justify="left" if head in ("scenario", "verdict") else "right")
+    """Return what several rehearsals on one cloud came to, a line for each."""
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left", caption_style="dim"
+    )
+    clouds = ", ".join(sorted({report["cloud"] for report in reports}))
+    table.caption = f"On {clouds}. On-demand: node-seconds. Calls: the responder's. Steps may be lost without a notice."
+    for head in ("scenario", "verdict", "seconds", "steps lost", "on-demand", "calls"):
+        table.add_column(head, justify="left" if head in ("scenario", "verdict") else "right", no_wrap=True)
     for report in reports:
         training, broken = report["training"] or {}, len(report["broken_promises"])
         table.add_row(
-            f"{report['scenario']} on {report['cloud']}",
+            report["scenario"],
             Text("ok", style="green") if report["ok"] else Text(f"NOT ok: {broken} broken", style="bold red"),
             f"{report['seconds']:.0f}",
             "-" if training.get("steps_lost") is None else str(training["steps_lost"]),
