@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from spotkeeper_lab import cli, commands, scenario
+from spotkeeper_lab import cli, commands, scenario, stages
 from spotkeeper_lab.commands import rehearse
 
 CALM = """
@@ -57,6 +57,12 @@ def test_wrong_input_is_named(arguments, told, capsys):
         code = left.code
     assert code == commands.REFUSED
     assert told in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_named_with_the_extra_that_has_it(monkeypatch, capsys):
+    monkeypatch.setitem(stages._NEEDS, "gcp", ("gcp-lab", ("pulumi_aws", "no_such_package")))
+    assert cli.main(["rehearse", "gcp"]) == commands.REFUSED
+    assert "no_such_package is not installed, expected 'spotkeeper[gcp-lab]'" in capsys.readouterr().err
 
 
 def test_what_the_stack_refuses_is_named_by_its_key(tmp_path, capsys):

@@ -22,7 +22,7 @@ from spotkeeper_lab.durations import REAL
 from spotkeeper_lab.jobs import TRAINERS
 from spotkeeper_lab.reading import ScenarioError
 from spotkeeper_lab.situation import CONDITIONS, TARGETS
-from spotkeeper_lab.stages import CLOUDS
+from spotkeeper_lab.stages import CLOUDS, missing
 from spotkeeper_lab.steps import ACTIONS
 from spotkeeper_lab.summary import headline, summary, verdicts
 
@@ -63,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
         return _list(options.cloud)
     if options.cloud is None:
         raise Refused(f"name a cloud ({' or '.join(CLOUDS)}), or use --list")
+    if absent := missing(options.cloud):
+        raise Refused(absent)
     if options.every and options.picture:
         raise Refused("picture: was given with --every, expected without: each scenario has its own")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,15 @@ if TYPE_CHECKING:  # a local cloud takes seconds to import
 
 CLOUDS = ("aws", "gcp")
 """Names of the clouds, as users write them."""
+_NEEDS = {"aws": ("lab", ("moto", "pulumi_aws")), "gcp": ("gcp-lab", ("functions_framework", "pulumi_gcp"))}
+"""Cloud to the extra that its rehearsals need, and packages that tell whether it is installed."""
+
+
+def missing(cloud: str) -> str:
+    """Return what has to be installed before a cloud can be played on, in words; empty if all is there."""
+    extra, packages = _NEEDS[cloud]
+    absent = [package for package in packages if importlib.util.find_spec(package) is None]
+    return f"{', '.join(absent)} is not installed, expected 'spotkeeper[{extra}]'" if absent else ""
 
 
 def open_stage(cloud: str, work_dir: Path, durations: Durations, events: EventLog) -> Stage:
