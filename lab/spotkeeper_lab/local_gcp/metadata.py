@@ -35,6 +35,8 @@ class Metadata:
     values: dict[str, str]
     failing: int = 0
     """With which status every request is answered, those that hang included; 0: none fails."""
+    waiting: int = 0
+    """How many requests hang at present."""
     closed: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
@@ -75,7 +77,9 @@ class Metadata:
             value = self._value(path)
             return bool(self.closed or self.failing or value is None or etag(value) != before)
 
+        self.waiting += 1
         self.changed.wait_for(other, float(wanted.get("timeout_sec", _LONGEST_WAIT_SECONDS)))
+        self.waiting -= 1
 
     def _value(self, path: str) -> str | None:
         """A value, or the names below a folder; ``None`` where there is neither."""
