@@ -15,8 +15,8 @@ from W. A checkpoint moves work out of W, which renews both; it is asked for bef
 That holds as long as on-demand starts within d at a constant price, the spot price is known for τ, work and speed are
 not underestimated, and billing is by the second. An answer names the assumption that has failed.
 
-Within the invariants (:meth:`Deadline._missing`, :meth:`Deadline._returning`): time to spare is worth what it lets the
-job do on spot, so on-demand is bought once the job falls behind an even pace, and not to be given up for nothing.
+Within the invariants (:meth:`Deadline._missing`, :meth:`Deadline._on_demand`): time to spare is worth what it lets the
+job do on spot, so on-demand is bought once the job falls behind an even pace, and not given up for nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ TOO_LATE = "the deadline cannot be met, even on on-demand from now on"
 TOO_DEAR = "the job will cost more than on-demand and the excess"
 GAIN = 1.5
 """How many times the cost of a switch it has to be expected to gain."""
+RICH = 2.0
+"""How many times the time for a switch to spot and back at every spell has to be there to wait for spot even behind an
+even pace."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -97,8 +100,12 @@ class Deadline(Fact):
         if slack.broken:
             which = "time" if slack.time < 0 else "money"
             return self._for_good(situation, work, market, cost, f"no {which} is left for spot")
-        found = self._missing if situation.missing else self._returning
-        answer = found(situation, work, market, slack, cost)
+        if situation.missing:
+            answer = self._missing(situation, work, market, slack, cost)
+        elif situation.held:
+            answer = self._on_demand(situation, work, market, cost)
+        else:
+            answer = Answer(on_demand=0, reason="the job runs on spot")
         return _with(
             answer,
             checkpoint=self._renew(situation, work, slack, cost),
@@ -157,49 +164,46 @@ class Deadline(Fact):
         """
         if situation.held >= situation.missing:
             return self._on_demand(situation, work, market, cost)
-        spot = None if self._worth_a_start(situation, market, cost) else 0
+        spot = None if self._worth_a_start(market, cost) else 0
         wait = min(situation.missing, situation.held)
         way_back = self.restart + slack.period + self._release
         if slack.money < way_back * (cost.on_demand + (cost.spot or 0.0)):
             why = "the excess does not pay for a way back from on-demand"
             return Answer(on_demand=wait, spot=spot, reason=why, holds_seconds=0.0 if situation.serving else FOREVER)
-        pace = work.time_left - work.remaining / work.whole * work.allowed if work.whole else 0.0
-        if pace >= 0:
-            return Answer(on_demand=wait, spot=spot, reason="the job is ahead of an even pace", holds_seconds=pace)
-        left = min(self.restart - situation.lasted, self._spare(situation, work, market, slack))
+        ahead, needed = _ahead(work), self._needed(situation, work, market)
+        if ahead >= 0:
+            return Answer(on_demand=wait, spot=spot, reason="the job is ahead of an even pace", holds_seconds=ahead)
+        spare = slack.time - RICH * needed
+        if spare >= 0:
+            return Answer(on_demand=wait, spot=spot, reason="there is time enough to wait", holds_seconds=spare / 2)
+        left = min(self.restart - situation.lasted, slack.time - needed)
         if left > 0:
             return Answer(on_demand=wait, spot=spot, reason="to start on-demand takes longer", holds_seconds=left / 2)
         return Answer(on_demand=situation.missing, spot=spot, reason="the job is behind an even pace")
-
-    def _returning(self, situation: Situation, work: Work, market: Market, slack: Slack, cost: _Cost) -> Answer:  # noqa: ARG002
-        """Decide whether to give up on-demand for spot that is back."""
-        if not situation.held:
-            return Answer(on_demand=0, reason="the job runs on spot")
-        return self._on_demand(situation, work, market, cost)
 
     def _on_demand(self, situation: Situation, work: Work, market: Market, cost: _Cost) -> Answer:
         """Decide whether a job that runs on on-demand is to move to spot, as soon as it is there."""
         cheaper = cost.on_demand - (cost.on_demand if cost.spot is None else cost.spot)
         pays_from = GAIN * self.restart * (cost.on_demand + (cost.spot or 0.0)) / cheaper if cheaper > 0 else FOREVER
-        if min(self._spell(situation, market), work.remaining) < pays_from:
+        if min(self._spell(market), work.remaining) < pays_from:
             return Answer(on_demand=situation.wanted, spot=0, reason="a switch to spot would cost more than it gains")
         if situation.missing:
             why, holds = "on-demand is kept until spot is back", work.remaining - pays_from
             return Answer(on_demand=situation.missing, reason=why, holds_seconds=holds)
         return Answer(on_demand=0, reason="spot is back")
 
-    def _worth_a_start(self, situation: Situation, market: Market, cost: _Cost) -> bool:
+    def _worth_a_start(self, market: Market, cost: _Cost) -> bool:
         """Whether spot is worth the restart that it costs a job that runs on nothing."""
         if cost.spot is None:
             return True
-        return self._spell(situation, market) * (cost.on_demand - cost.spot) >= self.restart * cost.spot
+        return self._spell(market) * (cost.on_demand - cost.spot) >= self.restart * cost.spot
 
-    def _spare(self, situation: Situation, work: Work, market: Market, slack: Slack) -> float:
-        """Return the seconds that are left over beside a switch to spot and back at every spell to be expected."""
-        cycle = self._spell(situation, market) + self._gap(situation, market)
-        return slack.time - 2 * self.restart * work.time_left / cycle
+    def _needed(self, situation: Situation, work: Work, market: Market) -> float:
+        """Return the seconds that a switch to spot and back at every spell that is to be expected takes."""
+        cycle = self._spell(market) + self._gap(situation, market)
+        return 2 * self.restart * work.time_left / cycle
 
-    def _spell(self, situation: Situation, market: Market) -> float:  # noqa: ARG002
+    def _spell(self, market: Market) -> float:
         """How long spot lasts here, seconds: those that last still count for as long as they have."""
         prior, ends = self.prior, len(market.spells)
         return (prior.weight * prior.spell + sum(market.spells) + sum(market.ages)) / (prior.weight + ends)
@@ -233,6 +237,11 @@ class _Cost(Fact):
         known = market.spot_price is not None and market.price_age <= PRICE_KNOWN_SECONDS
         spot = wanted * market.spot_price / HOUR + base if known and market.spot_price is not None else None
         return _Cost(spot, wanted * market.on_demand_price / HOUR + base)
+
+
+def _ahead(work: Work) -> float:
+    """Return by how many seconds the job is ahead of an even pace from its start to the deadline."""
+    return work.time_left - work.remaining / work.whole * work.allowed if work.whole else 0.0
 
 
 def _burns(situation: Situation, cost: _Cost) -> float:
