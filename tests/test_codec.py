@@ -117,6 +117,16 @@ def test_a_ledger_and_a_spec_of_before_limits_are_read_as_without_any() -> None:
     assert load(FleetSpec, as_bytes(max_on_demand_hours=12)).max_on_demand_hours == 12.0
 
 
+def test_a_ledger_and_a_spec_of_before_deadlines_are_read_as_without_any() -> None:
+    assert load(FleetLedger, b'{"fleet": "a", "incarnation": "b", "revision": 3}').account is None
+    assert load(FleetSpec, as_bytes()).deadline is None
+    newer = as_bytes(deadline={"on_demand_price": 3, "hours": 60, "node_types": ["g5.xlarge"], "colour": "red"})
+    told = load(FleetSpec, newer).deadline
+    assert told is not None
+    assert (told.on_demand_price, told.node_types, told.extra) == (3.0, ("g5.xlarge",), {"colour": "red"})
+    assert b'"colour":"red"' in dump(load(FleetSpec, newer))
+
+
 @given(ledgers)
 def test_what_is_written_is_what_is_read(ledger: FleetLedger) -> None:
     assert load(FleetLedger, dump(ledger)) == ledger

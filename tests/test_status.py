@@ -18,7 +18,19 @@ from responder_support import FLEET, PREFIX, instances, node, record, view
 from spotkeeper_lab.operations.reading import read_fleet, read_job, reported_at
 from spotkeeper_lab.operations.status import FleetStatus, status_of
 from spotkeeper_lab.operations.tables import span
-from spotkeeper_ledger import ANY, REBALANCE, FailureRecord, NodeSeen, Pause, Progress, keys
+from spotkeeper_ledger import (
+    ANY,
+    REBALANCE,
+    Account,
+    DeadlineSpec,
+    FailureRecord,
+    NodeSeen,
+    Pause,
+    PlanRecord,
+    PriceRecord,
+    Progress,
+    keys,
+)
 from spotkeeper_responder import State
 
 COMMAND = "import sys; from spotkeeper_lab.cli import main; sys.exit(main())"
@@ -114,6 +126,27 @@ def test_hours_and_limits_are_node_hours(ledger: Ledger) -> None:
     status = seen(ledger)
     assert (status.spot_hours, status.on_demand_hours, status.fallback_hours) == (2, 1, 0.5)
     assert status.fallback_hours_limit == 2.5
+
+
+def test_a_deadline_is_on_track_or_at_risk_and_says_what_it_has_cost(ledger: Ledger) -> None:
+    terms = DeadlineSpec(on_demand_price=3.06, hours=60.0)
+    plan = PlanRecord(at=ledger.now, buys=False, reason="the job runs on spot", time_slack=4 * 3600.0)
+    price = PriceRecord(0.97, at=ledger.now)
+    account = Account(since=ledger.now - 10 * 3600, spent=38.8, price=price, plan=plan)
+    wanted = ledger.fleet(account=account)
+    assert seen(ledger).deadline is None, "the fleet is of another policy"
+    ledger.put(keys.spec(FLEET), replace(wanted, deadline=terms))
+    deadline = seen(ledger).deadline
+    assert deadline is not None
+    assert (deadline.on_track, deadline.spent, deadline.spot_price) == (True, 38.8, 0.97)
+    assert deadline.seconds_left == pytest.approx(50 * 3600, abs=60)
+    words = "in 2 d: on track, 4 h to spare; the job runs on spot; cost 38.80 so far"
+    assert words in " ".join(ledger.run("status", FLEET).out.split())
+    ledger.fleet(account=replace(account, plan=replace(plan, final=True, problem="time is short")))
+    ledger.put(keys.spec(FLEET), replace(wanted, deadline=terms))
+    assert "at risk; on-demand to the end; cost 38.80 so far; time is short" in " ".join(
+        ledger.run("status", FLEET).out.split()
+    )
 
 
 def test_a_fleet_that_nobody_has_looked_at_yet_can_be_shown(ledger: Ledger) -> None:
