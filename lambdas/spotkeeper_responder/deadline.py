@@ -182,15 +182,18 @@ class Deadline(Fact):
         return Answer(on_demand=situation.missing, spot=spot, reason="the job is behind an even pace")
 
     def _on_demand(self, situation: Situation, work: Work, market: Market, cost: _Cost) -> Answer:
-        """Decide whether a job that runs on on-demand is to move to spot, as soon as it is there."""
+        """Decide whether a job that runs on on-demand is to move to spot.
+
+        That is decided when spot is asked for: nodes that come are joined to the job, which costs the restart.
+        """
+        if situation.serving:
+            return Answer(on_demand=situation.missing, reason="spot is back")
         cheaper = cost.on_demand - (cost.on_demand if cost.spot is None else cost.spot)
         pays_from = GAIN * self.restart * (cost.on_demand + (cost.spot or 0.0)) / cheaper if cheaper > 0 else FOREVER
         if min(self._spell(market), work.remaining) < pays_from:
             return Answer(on_demand=situation.wanted, spot=0, reason="a switch to spot would cost more than it gains")
-        if situation.missing:
-            why, holds = "on-demand is kept until spot is back", work.remaining - pays_from
-            return Answer(on_demand=situation.missing, reason=why, holds_seconds=holds)
-        return Answer(on_demand=0, reason="spot is back")
+        why, holds = "on-demand is kept until spot is back", work.remaining - pays_from
+        return Answer(on_demand=situation.missing, reason=why, holds_seconds=holds)
 
     def _worth_a_start(self, market: Market, cost: _Cost) -> bool:
         """Whether spot is worth the restart that it costs a job that runs on nothing."""
