@@ -1,10 +1,10 @@
 """The deadline policy on data that it has not seen: what its promise costs, and what it saves, beside other policies.
 
 Held out is by pool and by calendar time at once. Direction *2023 to 2022*: what the policy takes for true of a market
-it knows nothing of, and its two other numbers (GAIN, RICH), were chosen on seven zones of February 2023, and it is
+it knows nothing of, and the numbers at the head of its module, were chosen on seven zones of February 2023, and it is
 judged on the 2,400 windows of Can't Be Late, which are of October 2022, in two other zones, on K80s and on one or eight
 V100s. In direction *2022 to 2023* the prior is from the 2022 traces, and it is judged on those seven zones, with their
-prices by the tick; the other two numbers stay as they are. No tick and no pool is on both sides.
+prices by the tick; the other numbers stay as they are. No tick and no pool is on both sides.
 
 The excess is one restart by default; more of it lets the policy try spot more often. "off" is the same policy without
 the money rule: the difference is the price of the promise.

@@ -143,9 +143,18 @@ class TestSwitching:
     HELD = replace(SHORT, held=4, work=TestWaiting.AHEAD, market=TestWaiting.EARNED)
 
     def test_spells_that_have_been_short_here_are_not_worth_it(self) -> None:
-        market = replace(TestWaiting.EARNED, spells=(300.0,) * 40)
-        answer = POLICY.answer(replace(self.HELD, market=market))
+        unknown = replace(TestWaiting.EARNED, spot_price=2.0)
+        assert POLICY.answer(replace(self.HELD, market=unknown)).spot is None
+        answer = POLICY.answer(replace(self.HELD, market=replace(unknown, spells=(300.0,) * 32)))
         assert (answer.on_demand, answer.spot) == (4, 0)
+
+    def test_where_they_are_short_the_job_gets_ahead_of_an_even_pace_first(self) -> None:
+        short = replace(TestWaiting.EARNED, spells=(600.0,) * 32)
+        even = replace(TestWaiting.AHEAD, time_left=12 * HOUR + 600.0)
+        assert POLICY.answer(replace(self.HELD, work=even)).spot is None
+        answer = POLICY.answer(replace(self.HELD, work=even, market=short))
+        assert (answer.spot, answer.holds_seconds) == (0, 2 * 720.0 - 600.0)
+        assert POLICY.answer(replace(self.HELD, market=short)).spot is None, "an hour ahead"
 
     def test_nor_is_a_price_close_to_that_of_on_demand(self) -> None:
         market = replace(TestWaiting.EARNED, spot_price=2.8)

@@ -11,6 +11,7 @@ from spotkeeper_ledger import (
     DRAIN,
     REBALANCE,
     Account,
+    AnnouncementRecord,
     DeadlineSpec,
     FleetLedger,
     Goodput,
@@ -175,6 +176,13 @@ class TestAnswers:
         later = tick(late.ledger, T0 + 11.7 * HOUR, step=900, published_step=900)
         assert plan_of(later).final
         assert later.ledger.spot_desired == 0
+
+    def test_nobody_is_told_that_spot_is_back_where_it_is_only_not_asked_for_any_more(self) -> None:
+        begun = {"drought": AnnouncementRecord("begun", T0, sent_at=T0)}
+        known = replace(STEADY, announcements=begun, shortfall_since=T0, seen={})
+        late = tick(known, T0 + 11.6 * HOUR, seen_now=view())
+        assert plan_of(late).final
+        assert "over" not in [each.word for each in late.announcements]
 
     def test_what_cannot_be_met_is_told_and_the_fleet_goes_on(self) -> None:
         decision = tick(STEADY, T0 + 18 * HOUR)

@@ -30,7 +30,8 @@ def remembered(spec: FleetSpec, ledger: FleetLedger, now: float) -> dict[str, An
     """
     present = _present(spec, ledger, now)
     after = {topic: known for topic, known in ledger.announcements.items() if topic in present or known.sent_at is None}
-    if DROUGHT not in present and _known(ledger) and ledger.job_ended_at is None and not limits.stopped(ledger):
+    wants_spot = ledger.job_ended_at is None and not limits.stopped(ledger) and plans.asks_for_spot(ledger)
+    if DROUGHT not in present and _known(ledger) and wants_spot:
         after[DROUGHT] = AnnouncementRecord(OVER, now)
     for topic, record in present.items():
         if topic not in after or after[topic].word != record.word:

@@ -33,8 +33,11 @@ NO_PROGRESS = "the job tells no progress, so nobody knows what is left to do: ev
 NO_PRICE = "the spot price is not known, so nobody can say what spot costs: only the time is kept"
 TOO_LATE = "the deadline cannot be met, even on on-demand from now on"
 TOO_DEAR = "the job will cost more than on-demand and the excess"
-GAIN = 1.5
+GAIN = 1.0
 """How many times the cost of a switch it has to be expected to gain."""
+SHORT, AHEAD = 6.0, 2.0
+"""Where spells last less than so many restarts, on-demand is kept until the job is so many restarts ahead of an even
+pace: each switch is a restart, and so many spells would each cost two."""
 RICH = 2.0
 """How many times the time for a switch to spot and back at every spell has to be there to wait for spot even behind an
 even pace."""
@@ -48,7 +51,7 @@ class Prior(Fact):
     """How long spot lasts, mean."""
     gap: float = 1.9 * HOUR
     """How long it is missing, mean."""
-    weight: float = 2.0
+    weight: float = 8.0
     """How many spells and gaps this counts for."""
 
 
@@ -179,7 +182,7 @@ class Deadline(Fact):
         left = min(self.restart - situation.lasted, slack.time - needed)
         if left > 0:
             return Answer(on_demand=wait, spot=spot, reason="to start on-demand takes longer", holds_seconds=left / 2)
-        return Answer(on_demand=situation.missing, spot=spot, reason="the job is behind an even pace")
+        return self._on_demand(situation, work, market, cost)  # as it will be once that is held
 
     def _on_demand(self, situation: Situation, work: Work, market: Market, cost: _Cost) -> Answer:
         """Decide whether a job that runs on on-demand is to move to spot.
@@ -187,11 +190,18 @@ class Deadline(Fact):
         That is decided when spot is asked for: nodes that come are joined to the job, which costs the restart.
         """
         if situation.serving:
-            return Answer(on_demand=situation.missing, reason="spot is back")
+            why = "the job is behind an even pace" if situation.missing else "spot is back"
+            return Answer(on_demand=situation.missing, reason=why)
         cheaper = cost.on_demand - (cost.on_demand if cost.spot is None else cost.spot)
         pays_from = GAIN * self.restart * (cost.on_demand + (cost.spot or 0.0)) / cheaper if cheaper > 0 else FOREVER
         if min(self._spell(market), work.remaining) < pays_from:
             return Answer(on_demand=situation.wanted, spot=0, reason="a switch to spot would cost more than it gains")
+        ahead = _ahead(work)
+        if self._spell(market) < SHORT * self.restart and ahead < AHEAD * self.restart:
+            gains = work.allowed / work.whole - 1 if work.whole else 0.0
+            holds = (AHEAD * self.restart - ahead) / gains if gains > 0 else FOREVER
+            why = "spells are short here, and the job is not far enough ahead of an even pace"
+            return Answer(on_demand=situation.wanted, spot=0, reason=why, holds_seconds=holds)
         why, holds = "on-demand is kept until spot is back", work.remaining - pays_from
         return Answer(on_demand=situation.missing, reason=why, holds_seconds=holds)
 

@@ -183,10 +183,15 @@ def deadline_at(terms: DeadlineSpec, account: Account) -> float:
 
 def limited(spec: FleetSpec, ledger: FleetLedger) -> FleetSpec:
     """Return ``spec`` as it is while no spot is asked for: the same fleet, all of it base."""
-    plan = ledger.account.plan if ledger.account else None
-    if spec.deadline is None or plan is None or plan.spot:
+    if spec.deadline is None or asks_for_spot(ledger):
         return spec
     return replace(spec, base=min(spec.target, max(spec.base, spec.maximum)))
+
+
+def asks_for_spot(ledger: FleetLedger) -> bool:
+    """Whether spot is asked for, as it is unless the policy says otherwise."""
+    plan = ledger.account.plan if ledger.account else None
+    return plan is None or plan.spot
 
 
 def problem(ledger: FleetLedger) -> str:
