@@ -1,7 +1,7 @@
 """The rehearsal of a deadline, and what the simulator says of the same run: on-demand node-seconds side by side.
 
-The simulator is told when spot was there in that run, how fast the job was, and how long it took to start on on-demand;
-the policy that decides in it is the one that decided in the rehearsal. Given are the medians of all runs.
+The simulator is told for how long the job worked on spot in that run, how fast it was, and how long it took to start on
+on-demand; the policy that decides in it is the one that decided in the rehearsal. Given are the medians of all runs.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def predicted(story: Scenario, timeline: Timeline) -> float:
         restart_seconds=delay,
     )
     ticks = np.arange(int(2 * job.deadline_seconds / tick)) * tick + timeline.started_at
-    there = (ticks >= spot.start - delay) & (ticks < spot.end)
+    assert spot.last_step is not None
+    there = (ticks >= spot.start - delay) & (ticks < spot.start + spot.last_step / steps_per_second)
     market = Market(
         name="rehearsal",
         tick_seconds=tick,
