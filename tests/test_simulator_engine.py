@@ -15,6 +15,7 @@ from spotkeeper_lab.simulator import (
     OnDemand,
     SpotOnly,
     Traffic,
+    UniformProgress,
     Wanted,
     play,
 )
@@ -72,6 +73,16 @@ def test_a_node_that_is_taken_back_is_paid_for_its_notice():
     job = Job(work_seconds=900.0, deadline_seconds=3000.0, restart_seconds=0.0)
     up = [1] * 2 + [0] + [1] * 7
     assert run(replace(job, notice_seconds=120.0), up).cost - run(job, up).cost == pytest.approx(120 / 3600)
+
+
+def test_a_node_that_is_given_back_is_paid_until_it_is_gone():
+    job = Job(work_seconds=900.0, deadline_seconds=3000.0, restart_seconds=0.0)
+    up = [0] * 2 + [1] * 8
+    later = run(replace(job, release_seconds=60.0), up, UniformProgress())
+    at_once = run(job, up, UniformProgress())
+    assert at_once.switches[0] == 1
+    assert later.cost - at_once.cost == pytest.approx(60 * ON_DEMAND / 3600)
+    assert later.on_demand_seconds - at_once.on_demand_seconds == pytest.approx(60)
 
 
 def test_nodes_boot_before_they_work_and_are_paid_from_their_launch():

@@ -85,6 +85,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--save", type=duration, default=30.0, metavar="TIME", help="until a save is published (default 30s)")
     add("--pause", type=duration, default=2.0, metavar="TIME", help="standstill for a periodic save (default 2s)")
     add("--notice", type=duration, default=120.0, metavar="TIME", help="the cloud's notice (default 2m)")
+    add("--release", type=duration, default=60.0, metavar="TIME", help="a node given back is still paid (default 1m)")
     add(
         "--coverage",
         type=float,
@@ -123,6 +124,7 @@ def job_of(options: argparse.Namespace) -> Job:
             save_seconds=options.save,
             pause_seconds=options.pause,
             notice_seconds=options.notice,
+            release_seconds=options.release,
             notice_coverage=options.coverage if fits else 0.0,
             single_zone=not options.spread,
             traffic=_traffic(options.traffic),

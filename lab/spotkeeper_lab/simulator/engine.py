@@ -193,8 +193,11 @@ class _Course:
         wanted = self.player.decide(self.seen(now, asked, lost, room, prices))
         self.wanted_spot = np.where(asked, wanted.spot, self.wanted_spot)
         self.wanted_on_demand = np.where(asked, wanted.on_demand, self.wanted_on_demand)
+        spot, on_demand = self.fleet.spot_held, self.fleet.on_demand_held
         self.fleet.ask_spot(np.where(self.running, self.wanted_spot, 0), room, prices)
         self.fleet.ask_on_demand(np.where(self.running, self.wanted_on_demand, 0))
+        if self.job.release_seconds:
+            self.released(spot - self.fleet.spot_held, on_demand - self.fleet.on_demand_held, prices)
         if wanted.save is not None:
             saves = wanted.save & asked & (self.standstill <= 0) & ~self.broken
             self.saved = np.where(saves, self.done, self.saved)
@@ -202,6 +205,16 @@ class _Course:
         if wanted.again is None:
             return np.full(len(asked), np.inf)
         return np.maximum(wanted.again, min(1.0, self.player.period))
+
+    def released(self, spot: Counts, on_demand: Counts, prices: Floats) -> None:
+        """Pay for nodes that are given back until they are gone; they do nothing any more."""
+        spot, on_demand = np.where(self.running[:, None], np.maximum(0, spot), 0), np.maximum(0, on_demand)
+        on_demand = np.where(self.running, on_demand, 0)
+        seconds = self.job.release_seconds
+        self.spot_seconds += spot.sum(axis=1) * seconds
+        self.on_demand_seconds += on_demand * seconds
+        hourly = (spot * prices).sum(axis=1) + on_demand * self.windows.market.on_demand_price
+        self.spent += hourly * seconds / HOUR
 
     def taken_back(self, room: Counts, prices: Floats) -> Counts:
         """Let the cloud take back nodes. Each is paid for the notice, in which the job saves if it can."""

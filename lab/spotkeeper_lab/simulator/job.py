@@ -63,6 +63,8 @@ class Job:
     """How long training stands still for a periodic checkpoint: nothing, where it is copied and sent behind it."""
     notice_seconds: float = 0.0
     """For how long a node that the cloud takes back is still paid: the notice, in which it saves and waits."""
+    release_seconds: float = 0.0
+    """For how long a node that is given back is still paid: until somebody looks, and its last save is confirmed."""
     notice_coverage: float = 1.0
     """The share of interruptions before which the job saves: a notice was given, heard, and long enough."""
     single_zone: bool = True
@@ -80,7 +82,14 @@ class Job:
         need(0 <= self.base <= self.nodes, "base", self.base, f"0 to {self.nodes}, the number of nodes")
         need(0 <= self.notice_coverage <= 1, "notice_coverage", self.notice_coverage, "0 to 1")
         need(self.checkpoint_seconds > 0, "checkpoint", self.checkpoint_seconds, "more than 0 seconds")
-        for name in ("restart_seconds", "boot_seconds", "save_seconds", "pause_seconds", "notice_seconds"):
+        for name in (
+            "restart_seconds",
+            "boot_seconds",
+            "save_seconds",
+            "pause_seconds",
+            "notice_seconds",
+            "release_seconds",
+        ):
             need(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more seconds")
         need(len(self.speeds) in {0, self.nodes}, "speeds", self.speeds, f"{self.nodes}, one for each number of nodes")
         least = self.work_seconds / self.usual_speed + self.changeover_seconds

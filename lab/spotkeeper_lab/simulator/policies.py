@@ -35,7 +35,13 @@ class Settings:
 
     def deadline(self, *, money: bool) -> Deadline:
         """Return the policy ``deadline``."""
-        return Deadline(restart=self.restart_seconds, period=self.period_seconds, excess=self.excess, money=money)
+        return Deadline(
+            restart=self.restart_seconds,
+            period=self.period_seconds,
+            release=self.job.release_seconds,
+            excess=self.excess,
+            money=money,
+        )
 
 
 @dataclass(frozen=True)
