@@ -23,7 +23,7 @@ def advice(found: Plan) -> RenderableType:
     """Return the answer, what else was tried, and what it is sensitive to."""
     parts: list[RenderableType] = [Text(line) for line in sentences(found)]
     parts[0] = Text(sentences(found)[0], style="bold")
-    parts += [Text(" "), Text("What was tried (on fewer starts)", style="bold"), _tried(found.tried[:10])]
+    parts += [Text(" "), Text("What was tried (on fewer starts)", style="bold"), _tried(_worth_showing(found.tried))]
     parts += [Text(" "), Text("What it is sensitive to", style="bold"), _sensitivity(found.sensitivity)]
     parts += [Text(" "), Text(ASSUMED, style="dim")]
     return Group(*parts)
@@ -54,7 +54,8 @@ def sentences(found: Plan) -> list[str]:
 def _declared(choice: Choice, found: Plan) -> str:
     base = f", {choice.base} of {found.job.nodes} nodes always on-demand" if choice.base else ", no on-demand base"
     every = choice.checkpoint_seconds / 60
-    return f"policy {choice.policy}{base}, in {', '.join(_zones(choice))}, and save every {every:.0f} minutes"
+    allowed = "" if choice.excess is None else f" with an excess of ${money(choice.excess)}"
+    return f"policy {choice.policy}{allowed}{base}, in {', '.join(_zones(choice))}, and save every {every:.0f} minutes"
 
 
 def _zones(choice: Choice) -> tuple[str, ...]:
@@ -89,14 +90,27 @@ def _excursion(found: Plan) -> list[str]:
     ]
 
 
-def _tried(tried: Sequence[Tried]) -> Table:
-    table = _table("policy", "base", "saves every", "mean $", "p5 to p95", "late", "zones")
+def _worth_showing(tried: Sequence[Tried]) -> list[Tried]:
+    """Return the best few, and the best of every policy that is not among them."""
+    shown = list(tried[:5])
     for each in tried:
-        choice, summary = each.choice, each.summary
+        if each.choice.policy not in {other.choice.policy for other in shown}:
+            shown.append(each)
+    return shown
+
+
+def _tried(tried: Sequence[Tried]) -> Table:
+    table = _table("policy", "excess", "base", "saves every", "mean $", "p5 to p95", "late", "zones")
+    for each in tried:
+        choice = each.choice
         table.add_row(
-            choice.policy, f"{choice.base}", f"{choice.checkpoint_seconds / 60:.0f} min", *_costs(summary.mean, each),
+            choice.policy,
+            "" if choice.excess is None else money(choice.excess),
+            f"{choice.base}",
+            f"{choice.checkpoint_seconds / 60:.0f} min",
+            *_costs(each.summary.mean, each),
             ", ".join(_zones(choice)),
-        )  # fmt: skip
+        )
     return table
 
 

@@ -1,12 +1,13 @@
 """Which policy, how much on-demand base, which zones, how often to save: found by simulation.
 
 What a fleet can have is tried on a few starts; the best of it is tried on all of them, and with one assumption after
-another changed. In time comes first, then the mean cost. Where nothing is saved that is said.
+another changed. In time comes first, then the mean cost; a policy that promises something may cost a little more than
+one that does not. Where nothing is saved that is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,12 @@ ZONES_ALONE = 4
 """How many zones are tried alone, those with the most spot."""
 WORTH = 0.05
 """The least saving that is worth the trouble."""
+PROMISE = 1.1
+"""How many times the cost of a policy that promises nothing one may cost that promises something."""
+EXCESSES = (1, 3, 6)
+"""How many restarts of all nodes ``deadline`` may be allowed to cost beyond on-demand, unless somebody has said."""
+EVERY = (600.0, 300.0)
+"""How often saves are tried, seconds, besides what :func:`~spotkeeper_training.interval.save_interval` says."""
 NEVER_TAKEN_HOURS = 1000.0
 """How long spot lasts where it was never seen to end."""
 
@@ -39,6 +46,8 @@ class Choice:
     base: int
     pools: tuple[str, ...]
     checkpoint_seconds: float
+    excess: float | None = None
+    """Dollars that it may cost beyond on-demand, ``deadline`` only."""
 
     def plain(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -103,37 +112,46 @@ def plan(settings: Settings, windows: Windows, *, seed: int = 0, told: Callable[
         told: Is told what is being done, for those who wait.
     """
     few = windows.of(_spread(len(windows), TRIED_STARTS))
-    tried: list[Tried] = []
+    tried: dict[Choice, Tried] = {}
+
+    def tries(choices: Iterable[Choice]) -> None:
+        for choice in choices:
+            if choice not in tried:
+                told(f"{choice.policy} in {', '.join(choice.pools)}")
+                tried[choice] = Tried(choice=choice, summary=_try(settings, few, choice, seed))
+
+    policies = [name for name, known in POLICIES.items() if known.deployable]
+    excesses: list[float | None] = [*_excesses(settings, windows)]
     for pools in _pool_sets(windows):
-        for policy in (name for name, known in POLICIES.items() if known.deployable):
-            told(f"{policy} in {', '.join(pools)}")
-            choice = Choice(
-                policy=policy, base=0, pools=pools, checkpoint_seconds=_interval(settings.job, windows, pools)
-            )
-            tried.append(Tried(choice=choice, summary=_try(settings, few, choice, seed)))
-    first = min(tried, key=_rank).choice
-    for base in _bases(settings.job):
-        told(f"{first.policy} with {base} always on on-demand")
-        choice = replace(first, base=base)
-        tried.append(Tried(choice=choice, summary=_try(settings, few, choice, seed)))
-    tried.sort(key=_rank)
-    best = tried[0].choice
+        for name in policies:
+            excess = excesses[0] if name == "deadline" else None
+            tries([Choice(policy=name, base=0, pools=pools, checkpoint_seconds=EVERY[0], excess=excess)])
+    for name in policies:
+        first = min((each for each in tried.values() if each.choice.policy == name), key=_rank).choice
+        for every in (_interval(settings.job, windows, first.pools), *EVERY):
+            some = excesses if name == "deadline" else [None]
+            tries(replace(first, checkpoint_seconds=every, excess=excess) for excess in some)
+    tries(replace(min(tried.values(), key=_rank).choice, base=base) for base in _bases(settings.job))
+    ranked = sorted(tried.values(), key=_rank)
+    best = ranked[0].choice
     told("all starts")
+    promising = next((each.choice for each in ranked if each.choice.policy == "deadline"), best)
     chosen = _with(settings, best)
     there = _in(windows, best.pools)
+    allowed = _with(settings, replace(best, excess=promising.excess))
     names = dict.fromkeys([best.policy, "deadline", "on-demand"])
-    found = compare(chosen.job, there, [policy_of(name, None, chosen) for name in names], seed=seed, follow=None)
+    found = compare(chosen.job, there, [policy_of(name, None, allowed) for name in names], seed=seed)
     told("what it is sensitive to")
     market = there.market
     dearest = float(market.prices.mean(axis=1).max())
     return Plan(
         job=chosen.job,
         best=Tried(choice=best, summary=found.summaries[0]),
-        tried=tuple(tried),
+        tried=tuple(ranked),
         sensitivity=tuple(_sensitivity(settings, few, best, seed)),
         comparison=found,
         spell_hours=_spell(there) / HOUR,
-        excursion=settings.deadline(money=True).first_excursion(
+        excursion=allowed.deadline(money=True).first_excursion(
             dearest, market.on_demand_price, chosen.job.nodes, settings.period_seconds + chosen.job.save_seconds
         ),
     )
@@ -141,8 +159,17 @@ def plan(settings: Settings, windows: Windows, *, seed: int = 0, told: Callable[
 
 def _rank(tried: Tried) -> tuple[bool, bool, int, float]:
     """In time first, then the cost; ``never`` last of those in time: nothing but luck brings it there."""
-    late = tried.summary.late
-    return late > 0, not late and tried.choice.policy == "never", late, tried.summary.mean
+    late, policy = tried.summary.late, tried.choice.policy
+    cost = tried.summary.mean * (1.0 if policy == "deadline" else PROMISE)
+    return late > 0, not late and policy == "never", late, cost
+
+
+def _excesses(settings: Settings, windows: Windows) -> list[float]:
+    """Return what ``deadline`` may be allowed to cost beyond on-demand, dollars."""
+    if settings.excess is not None:
+        return [settings.excess]
+    restart = windows.market.on_demand_price * settings.job.nodes * settings.restart_seconds / HOUR
+    return [round(number * restart, 2) for number in EXCESSES]
 
 
 def _spread(size: int, number: int) -> Counts:
@@ -190,7 +217,8 @@ def _in(windows: Windows, pools: Sequence[str]) -> Windows:
 
 
 def _with(settings: Settings, choice: Choice) -> Settings:
-    return replace(settings, job=replace(settings.job, base=choice.base, checkpoint_seconds=choice.checkpoint_seconds))
+    job = replace(settings.job, base=choice.base, checkpoint_seconds=choice.checkpoint_seconds)
+    return replace(settings, job=job, excess=settings.excess if choice.excess is None else choice.excess)
 
 
 def _try(settings: Settings, windows: Windows, choice: Choice, seed: int) -> Summary:
