@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from spotkeeper_lab.simulator import traces_folder
+
 HERE = Path(__file__).parent
 USUAL: dict[str, list[str]] = {
     "agent": ["--minutes", "1", "--changes", "20"],
@@ -40,7 +42,10 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=Path("out/bench"), help="default %(default)s")
     asked = options.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    for name, arguments in (FULL if asked.full else USUAL).items():
+    wanted = dict(FULL if asked.full else USUAL)
+    if traces_folder() is not None:  # it compares with what was published of the public traces
+        wanted["reproduce"] = []
+    for name, arguments in wanted.items():
         command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(asked.out / f"{name}.json"), *arguments]
         subprocess.run(command, check=True)
 
