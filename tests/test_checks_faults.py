@@ -175,6 +175,13 @@ def test_alarms_are_those_that_are_expected() -> None:
     assert broken(rang, ["quota", "drought"]) == ["the alarm drought did not ring"]
 
 
+def test_an_alarm_that_may_ring_need_not() -> None:
+    expect = Expectations(backup_before_reclaim=False, may_ring=("quota",))
+    judged = Evidence(recovered(), expect, digest="abc", uninterrupted_digest="abc")
+    assert broken_promises(judged) == []
+    assert broken_promises(replace(judged, timeline=replace(recovered(), alarms=[ALARM]))) == []
+
+
 def test_every_check_can_fail() -> None:
     def fails(check: Callable[[Evidence], Iterator[str]], timeline: Timeline) -> bool:
         return bool(list(check(Evidence(timeline, Expectations()))))

@@ -66,7 +66,9 @@ class Expectations:
     released: bool = False
     """After the job's end both groups went to zero."""
     alarms: tuple[str, ...] = ()
-    """The alarms that ring, each by the last part of its name; no other may."""
+    """The alarms that ring, each by the last part of its name; no other may, but for the next ones."""
+    may_ring: tuple[str, ...] = ()
+    """Alarms that ring on one cloud sooner than on another."""
 
 
 @dataclass(frozen=True)
