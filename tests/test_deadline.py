@@ -128,7 +128,9 @@ class TestWaiting:
         assert POLICY.answer(replace(SHORT, lasted=3600.0, work=rich, market=self.EARNED)).on_demand == 0
 
     def test_nor_where_the_way_back_could_not_be_paid(self) -> None:
-        assert POLICY.answer(replace(SHORT, lasted=3600.0, work=replace(WORK, time_left=15 * HOUR))).on_demand == 0
+        late = replace(SHORT, lasted=3600.0, work=replace(WORK, time_left=11 * HOUR))
+        assert POLICY.answer(late).on_demand == 0
+        assert replace(POLICY, excess=10.0).answer(late).on_demand == 4
 
     def test_what_was_bought_is_kept_until_spot_is_back(self) -> None:
         held = replace(SHORT, held=4, lasted=3600.0, work=self.AHEAD, market=self.EARNED)
