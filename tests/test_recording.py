@@ -62,6 +62,10 @@ def test_who_held_the_job_and_how_far_it_came():
     assert (two.node, two.start, two.end, two.resume_step, two.last_step) == ("i-b", 10.9, 35, 75, 460)
 
 
+def test_a_job_that_nobody_has_taken_is_held_by_nobody():
+    assert build(replace(RECORD, taken=[])).holdings == []
+
+
 def test_who_ran_the_job_with_others_held_it_too():
     ranks = {"resumed": {2: frozenset({75})}, "stopped": {1: frozenset({75, 76})}}
     taken = [Taken(4, 1, "i-b", ("i-a",)), Taken(13, 2, "i-b", ("i-z",))]

@@ -169,7 +169,7 @@ class TestLedgerAway:
         assert [each[0] for each in world.cloud.done] == ["signal"]
 
     def test_a_policy_that_nobody_knows_does_not_keep_the_signal(self, world: World) -> None:
-        world.put(keys.spec(FLEET), spec("deadline"))
+        world.put(keys.spec(FLEET), spec("clairvoyant"))
         assert world.respond(going(world)) == {"m0"}
         assert [each[0] for each in world.cloud.done] == ["signal"]
 

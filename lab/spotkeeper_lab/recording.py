@@ -195,7 +195,7 @@ def _holdings(record: Record, lives: Sequence[Life]) -> list[Holding]:
     ended = {life.node: life.ended_at for life in lives}
     groups = {life.node: life.group for life in lives}
     holdings = []
-    for taken, following in zip(record.taken, [*record.taken[1:], None], strict=True):
+    for taken, following in zip(record.taken, [*record.taken, None][1:], strict=True):
         lived = [ended.get(node) or record.ended_at for node in (taken.node, *taken.others)]
         end = first([following.at if following else None, max(lived), record.finished_at, record.ended_at])
         holdings.append(
