@@ -46,7 +46,7 @@ def on_message(event):
 '''
 TIMING = Timing(
     notice_seconds=0.05, shutdown_seconds=0.05, boot_seconds=0.01, status_lag_seconds=0, repair_delay_seconds=0.01,
-    operation_seconds=0.01, audit_seconds=0.02, tick_seconds=3600, redelivery_seconds=0.05,
+    operation_seconds=0.01, audit_seconds=0.02, tick_seconds=3600, redelivery_seconds=0.05, pull_seconds=0.1,
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from responder_support import FLEET, spec
 from responder_world import World
 from spotkeeper_lab.commands import waiting
 from spotkeeper_lab.operations import pausing
-from spotkeeper_lab.operations.account import Account
+from spotkeeper_lab.operations.account import open_account
 from spotkeeper_ledger import ANY, HELD, STOPPED, Conflict, FleetLedger, Pause, dump, keys, load, open_board
 from spotkeeper_ledger.board import Expected
 from spotkeeper_ledger.folder import FolderBoard
@@ -202,7 +202,7 @@ def test_a_ledger_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyP
     for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "eu-west-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
-    assert waiting._look(Account("s3://ledger", timeout=0.1), FLEET) is None
+    assert waiting._look(open_account("s3://ledger", timeout=0.1), FLEET) is None
     assert "trying again" in waiting._progress(None)
 
 

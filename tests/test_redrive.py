@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from oncall_support import BUCKET, Ledger, Said, aws, client
 from spotkeeper_lab.operations.account import NoCloud
-from spotkeeper_lab.operations.dead_letters import NOTICE, UNREADABLE, kind_of, moved, taken
+from spotkeeper_lab.operations.aws import AwsAccount, AwsDeadLetters, kind_of
+from spotkeeper_lab.operations.dead_letters import NOTICE, UNREADABLE, moved, taken
 
 WARNING = json.dumps({"detail-type": "EC2 Spot Instance Interruption Warning", "source": "aws.ec2", "detail": {}})
 TICK = json.dumps({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
@@ -118,17 +119,18 @@ class Refusing:
 
 def test_what_is_not_taken_stays_where_it_was(queues: Queues) -> None:
     queues.put(WARNING, TICK, TICK)
-    sqs = Refusing(queues.sqs, TICK)
-    assert sum(moved(sqs, queues.dead, queues.live, taken(queues.sqs, queues.dead))) == 1  # type: ignore[arg-type]
+    dead = AwsDeadLetters(Refusing(queues.sqs, TICK), BUCKET)  # type: ignore[arg-type]
+    assert sum(moved(dead, taken(dead))) == 1
     assert queues.bodies(queues.live) == [WARNING]
     assert queues.bodies(queues.dead) == [TICK, TICK]
 
 
 def test_what_is_not_taken_at_all_is_still_there(queues: Queues) -> None:
     queues.put(WARNING)
-    letters = taken(queues.sqs, queues.dead)
+    dead = AwsDeadLetters(Refusing(queues.sqs, "", broken=True), BUCKET)  # type: ignore[arg-type]
+    letters = taken(dead)
     with pytest.raises(NoCloud, match=r"Throttled.*no$"):
-        list(moved(Refusing(queues.sqs, "", broken=True), queues.dead, queues.live, letters))  # type: ignore[arg-type]
+        list(moved(dead, letters))
     url = queues.dead
     queues.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=letters[0].receipt, VisibilityTimeout=0)
     assert (queues.bodies(queues.live), queues.bodies(queues.dead)) == ([], [WARNING])
@@ -137,10 +139,8 @@ def test_what_is_not_taken_at_all_is_still_there(queues: Queues) -> None:
 def test_not_all_moved_is_told_by_the_exit_code(
     queues: Queues, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spotkeeper_lab.operations.account import Account
-
     queues.put(WARNING, TICK)
-    monkeypatch.setattr(Account, "client", lambda self, service, region=None: Refusing(queues.sqs, TICK))
+    monkeypatch.setattr(AwsAccount, "_client", lambda self, service, region=None: Refusing(queues.sqs, TICK))
     said = redrive(capsys)
     assert (said.code, said.out.splitlines()[-1]) == (1, f"1 of 2 messages put back into {BUCKET}-events.")
     assert queues.bodies(queues.dead) == [TICK]

@@ -220,9 +220,14 @@ def test_programs_get_the_same_as_json(ledger: Ledger) -> None:
     ("arguments", "told"),
     [
         (["status", "vison"], "fleet: was 'vison', expected one of shop-prod-resnet"),
-        (["status", "--ledger", "gs://x"], "--ledger: was 'gs://x', expected s3://bucket"),
+        (
+            ["status", "--ledger", "az://x"],
+            "--ledger: was 'az://x', expected s3://bucket, gs://bucket or file:///folder",
+        ),
+        (["status", "--ledger", "gs://"], "--ledger: was 'gs://', expected s3://bucket, gs://bucket"),
+        (["status", "--ledger", "gs://bucket/fleets"], "--ledger: was 'gs://bucket/fleets', expected the whole bucket"),
         (["status", "--ledger", "s3://bucket/fleets"], "--ledger: was 's3://bucket/fleets', expected the whole bucket"),
-        (["status", "--ledger", ""], "name the ledger: --ledger s3://BUCKET, or set SPOTKEEPER_LEDGER"),
+        (["status", "--ledger", ""], "name the ledger: --ledger s3://BUCKET or gs://BUCKET, or set SPOTKEEPER_LEDGER"),
     ],
 )
 def test_errors_are_one_line(ledger: Ledger, arguments: list[str], told: str) -> None:
@@ -244,7 +249,7 @@ def test_a_spoilt_ledger_is_an_error_of_one_line(ledger: Ledger) -> None:
         assert (said.code, said.err) == (2, f"spotkeeper status: fleet {FLEET}: FleetLedger.fleet: missing\n")
 
 
-@pytest.mark.parametrize("loaded", ["boto3", "pulumi", "rich"])
+@pytest.mark.parametrize("loaded", ["boto3", "google.auth", "pulumi", "rich"])
 def test_help_loads_nothing_heavy(loaded: str) -> None:
     code = f"import sys; sys.argv = ['spotkeeper', '--help']\n{COMMAND.replace('sys.exit(main())', '')}\n"
     code += f"try: main()\nexcept SystemExit: sys.exit({loaded!r} in sys.modules)"

@@ -17,7 +17,7 @@ from spotkeeper_ledger.google_token import TokenSource
 from spotkeeper_ledger.http import Http, Response
 from spotkeeper_ledger.patience import patiently
 
-_URL = "https://storage.googleapis.com"
+URL = "https://storage.googleapis.com"
 _OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _FAILED, _TIMEOUT, _TOO_MANY = 401, 403, 404, 412, 408, 429
 _FAULT = 500
@@ -54,7 +54,7 @@ class GcsBoard:
         self._timeout = timeout
         self._tokens = None if anonymous else tokens or TokenSource()
         base = emulator if "://" in emulator or not emulator else f"http://{emulator}"
-        self._http = Http(base or _URL, timeout, most_bytes)
+        self._http = Http(base or URL, timeout, most_bytes)
         self._objects = f"/storage/v1/b/{quote(bucket, safe='')}/o"
 
     def read(self, key: str) -> Optional[Stored]:

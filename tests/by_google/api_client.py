@@ -14,12 +14,14 @@ from googleapiclient.errors import HttpError
 from spotkeeper_lab.local_gcp import LocalGcp, Timing
 
 PROJECT = "projects/local-project"
+NUMBER = "123456789012"
+"""Of the project, which may be named by it."""
 PLACE = f"{PROJECT}/locations/europe-west4"
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGcp]:
-    with LocalGcp(tmp_path_factory.mktemp("cloud"), Timing(tick_seconds=3600)) as made:
+    with LocalGcp(tmp_path_factory.mktemp("cloud"), Timing(tick_seconds=3600, pull_seconds=0.1)) as made:
         yield made
 
 
@@ -54,6 +56,11 @@ def test_what_is_published_is_pulled_until_it_is_acknowledged(topics: Any) -> No
     assert [one["message"]["messageId"] for one in pulled] == ids
     assert (pulled[0]["message"]["data"], pulled[1]["message"]["attributes"]) == (data, {"c": "d"})
     assert subscriptions.pull(subscription=name, body={"maxMessages": 10}).execute() == {}
+    freed = {"ackIds": [pulled[0]["ackId"]], "ackDeadlineSeconds": 0}
+    assert refused(subscriptions.modifyAckDeadline(subscription=name, body={**freed, "ackDeadlineSeconds": 601})) == 400
+    subscriptions.modifyAckDeadline(subscription=name, body=freed).execute()
+    again = subscriptions.pull(subscription=name.replace("local-project", NUMBER), body={"maxMessages": 10}).execute()
+    assert [one["message"]["messageId"] for one in again["receivedMessages"]] == ids[:1]
     subscriptions.acknowledge(subscription=name, body={"ackIds": [one["ackId"] for one in pulled]}).execute()
     assert subscriptions.delete(subscription=name).execute() == {}
     assert refused(subscriptions.get(subscription=name)) == 404

@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "pause": "let a fleet save and go to nothing, or keep hands off it",
     "resume": "let a paused fleet go on",
     "agent-zipapp": "write the agent as one file, for nodes that no program of Pulumi's describes",
-    "redrive": "put what could not be handled back into the responder's queue",
+    "redrive": "put what could not be handled back to where the responder gets its events",
 }
 """Each command in a few words."""
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from spotkeeper_lab.commands import Refused
-from spotkeeper_lab.operations.account import Account, NoCloud
+from spotkeeper_lab.operations.account import Account, NoCloud, open_account
 from spotkeeper_lab.operations.reading import UnknownFleet
 from spotkeeper_ledger import BoardError, MalformedDocument
 
 VARIABLE = "SPOTKEEPER_LEDGER"
 CODES = """
-exit codes: 0 done; 2 wrong input, or the ledger or AWS refuses; 130 stopped with Ctrl-C
+exit codes: 0 done; 2 wrong input, or the ledger or the cloud refuses; 130 stopped with Ctrl-C
 """
 
 
@@ -24,8 +24,9 @@ def add_ledger(parser: argparse.ArgumentParser) -> None:
         "--ledger",
         metavar="URI",
         default=os.environ.get(VARIABLE, ""),
-        help=f"the responder's ledger, s3://BUCKET, as the stack exports it as uri (default: ${VARIABLE}). AWS is "
-        "reached with the credentials and the region that the AWS command line would take",
+        help=f"the responder's ledger, s3://BUCKET or gs://BUCKET, as the stack exports it as uri (default: "
+        f"${VARIABLE}). AWS is reached with the credentials and the region that the AWS command line would take, "
+        "Google Cloud with application default credentials",
     )
 
 
@@ -37,9 +38,9 @@ def account_of(options: argparse.Namespace) -> Iterator[Account]:
         Refused: whatever goes wrong on the way to it, in one line.
     """
     if not options.ledger:
-        raise Refused(f"name the ledger: --ledger s3://BUCKET, or set {VARIABLE}")
+        raise Refused(f"name the ledger: --ledger s3://BUCKET or gs://BUCKET, or set {VARIABLE}")
     try:
-        account = Account(options.ledger)
+        account = open_account(options.ledger)
     except ValueError as error:
         raise Refused(f"--ledger{str(error).removeprefix('uri')}") from None
     except NoCloud as error:

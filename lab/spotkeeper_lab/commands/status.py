@@ -26,9 +26,9 @@ Shows all fleets of a ledger in a table, or one fleet in full: its nodes, what i
 tick, the job and its last checkpoint, nodes under notice, failed launches, what was used, and whether it is paused.
 """
 _EPILOG = f"""\
-The table is made of the ledger alone. For one fleet its two groups are described as well (one request,
-autoscaling:DescribeAutoScalingGroups), which is how nodes on an old version of the launch template are known. Where
-that cannot be asked, nodes are those that the last tick saw, and the output says so.
+The table is made of the ledger alone. For one fleet its two groups are described as well, which is how nodes on
+an old version of the launch template are known. Where that cannot be asked, nodes are those that the last tick saw,
+and the output says so.
 {CODES}"""
 
 

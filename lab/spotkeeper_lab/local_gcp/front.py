@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spotkeeper_lab.local.calls import CallCounter
@@ -18,6 +18,7 @@ from spotkeeper_lab.local_gcp.refusals import Refused
 from spotkeeper_lab.local_gcp.services import Services
 from spotkeeper_lab.local_gcp.storage_json import StorageJson
 from spotkeeper_lab.local_gcp.web import Reply, Request, reply
+from spotkeeper_lab.local_gcp.world import PROJECT_NUMBER
 
 SERVICES = frozenset({"compute", "pubsub", "storage"})
 """Those that refuse calls as throttled, or with an internal error, when a fault says so."""
@@ -50,6 +51,7 @@ class Front:
         faults: what goes wrong with calls.
         account_of: returns the address of the service account that an access token is of, where its permissions count;
             empty for all others, who may do everything.
+        project: its id, which a path may name by its number.
     """
 
     def __init__(
@@ -62,13 +64,18 @@ class Front:
         calls: CallCounter,
         faults: CallFaults[Reply],
         account_of: Callable[[str], str],
+        project: str,
     ) -> None:
         self._api, self._buckets, self._storage, self._services = api, buckets, storage, services
         self._xml = storage_xml.StorageXml(buckets)
         self._iam, self._calls, self._faults, self._account_of = iam, calls, faults, account_of
+        self._project = project
 
     def answer(self, request: Request) -> Reply:
         """Answer a request."""
+        if request.path.startswith((_COMPUTE, *_NEWER)):
+            target = request.target.replace(f"/projects/{PROJECT_NUMBER}/", f"/projects/{self._project}/", 1)
+            request = replace(request, target=target)
         caller, refuse = caller_of(request.token), _refusal(request)
         try:
             meant = self._meant(request)

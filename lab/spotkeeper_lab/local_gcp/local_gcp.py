@@ -28,7 +28,7 @@ from spotkeeper_lab.local_gcp.functions import Functions
 from spotkeeper_lab.local_gcp.iam import Iam
 from spotkeeper_lab.local_gcp.invocations import Invocations
 from spotkeeper_lab.local_gcp.logs import Logs
-from spotkeeper_lab.local_gcp.machines import GROUP_LABEL, PROJECT_NUMBER, Machines
+from spotkeeper_lab.local_gcp.machines import GROUP_LABEL, Machines
 from spotkeeper_lab.local_gcp.market import Market
 from spotkeeper_lab.local_gcp.metadata import PREEMPTED, TRUE, Metadata, MetadataServer, account
 from spotkeeper_lab.local_gcp.monitoring import Monitoring
@@ -39,7 +39,7 @@ from spotkeeper_lab.local_gcp.services import Services
 from spotkeeper_lab.local_gcp.storage_json import StorageJson
 from spotkeeper_lab.local_gcp.timing import Timing
 from spotkeeper_lab.local_gcp.web import Reply
-from spotkeeper_lab.local_gcp.world import REGIONS, World
+from spotkeeper_lab.local_gcp.world import PROJECT_NUMBER, REGIONS, World
 
 _GONE = ("reclaimed", "terminated", "powered-off", "killed")
 """Ends of an instance."""
@@ -87,9 +87,7 @@ class LocalGcp:
             self._compute = Compute(self._world)
             self.buckets, self._iam = Buckets(), Iam()
             self._invocations = Invocations(self.events)
-            redelivery = self._timing.redelivery_seconds
-            self._pubsub = PubSub(timers, self.faults, self._invocations.push, self._invocations.buried, redelivery)
-            closing.callback(self._pubsub.close)
+            self._pubsub = PubSub(timers, self.faults, self._invocations.push, self._invocations.buried, self._timing)
             self._logs = Logs(project, self._pubsub)
             self._scheduler = Scheduler(self._pubsub)
             self._functions = Functions(self.buckets, self._pubsub, self._invocations.replace)
@@ -106,11 +104,13 @@ class LocalGcp:
                 self.calls,
                 self.call_faults,
                 self._account_of,
+                project,
             )
             self._server = Server(front.answer, self._failed)
             closing.callback(self._server.close)
             closing.callback(self._compute.close)
-            closing.callback(self.call_faults.close)  # the server waits for calls that hang
+            closing.callback(self._pubsub.close)  # the server waits for pulls that wait,
+            closing.callback(self.call_faults.close)  # and for calls that hang
 
             host = self.endpoint.removeprefix("http://")
             self._shared = {

@@ -22,10 +22,10 @@ from spotkeeper_lab.local_gcp.callers import token_of_node
 from spotkeeper_lab.local_gcp.instances import Instance
 from spotkeeper_lab.local_gcp.market import SPOT
 from spotkeeper_lab.local_gcp.metadata import FALSE, PREEMPTED, TRUE, Metadata, MetadataServer, account
+from spotkeeper_lab.local_gcp.world import PROJECT_NUMBER
 
 GROUP_LABEL, FLEET_LABEL = "spotkeeper-group", "spotkeeper-fleet"
 """Labels of instances that say of which group, ``spot`` or ``backup``, and fleet they are."""
-PROJECT_NUMBER = "123456789012"
 STARTUP, SHUTDOWN = "startup-script", "shutdown-script"
 _LINK_LOCAL = "169.254.169.254"
 """Address of every machine's metadata server; here each has one of its own."""

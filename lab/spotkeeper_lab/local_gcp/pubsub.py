@@ -16,7 +16,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,8 @@ from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_gcp.messages import Message, pushed
 from spotkeeper_lab.local_gcp.refusals import Refused, invalid
 from spotkeeper_lab.local_gcp.services import Given, Kept, Method, Policies
-from spotkeeper_lab.local_gcp.subscription_rules import ATTEMPTS, DEADLINES, camel, check, pause
+from spotkeeper_lab.local_gcp.subscription_rules import ATTEMPTS, DEADLINES, camel, check, pause, within
+from spotkeeper_lab.local_gcp.timing import Timing
 
 ABSENT = 0
 """Status of a push to an address behind which nothing has been started yet."""
@@ -75,7 +76,7 @@ class PubSub:
         faults: what goes wrong.
         push: delivers messages.
         tell: is told of what is given up, by the subscription.
-        redelivery_seconds: from a failed push to the next one; by default what the subscription says.
+        timing: how long pushes and pulls take.
     """
 
     def __init__(
@@ -84,17 +85,17 @@ class PubSub:
         faults: MessageFaults,
         push: Push,
         tell: Callable[[str], object],
-        redelivery_seconds: float | None,
+        timing: Timing,
     ) -> None:
         self._timers, self._faults, self._push, self._tell = timers, faults, push, tell
-        self._redelivery_seconds = redelivery_seconds
+        self._timing = timing
         self.topics, self.subscriptions = Kept(), Kept()
         self._policies = Policies()
         self._ids = itertools.count(10**16)
         self._random = random.Random(0)  # noqa: S311 - order, not secrets; the same in every run
         self._kept: dict[str, dict[str, tuple[Message, float]]] = {}
         """Messages that wait to be pulled, by subscription and id, and until when each is somebody's."""
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._closed = False
         self._pool = ThreadPoolExecutor(_PUSHES, thread_name_prefix="local-gcp-push")
 
@@ -112,7 +113,7 @@ class PubSub:
 
     def kept(self, subscription: str) -> list[Message]:
         """Return the messages that wait for somebody who pulls."""
-        with self._lock:
+        with self._changed:
             return [message for message, _ in self._kept.get(subscription, {}).values()]
 
     def pushed_topic(self) -> str:
@@ -137,8 +138,10 @@ class PubSub:
         return self.subscriptions.add(name, {"state": "ACTIVE", **given})
 
     def close(self) -> None:
-        """Deliver nothing more, and wait for what is being delivered."""
-        self._closed = True
+        """Deliver nothing more, let nobody wait, and wait for what is being delivered."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         self._pool.shutdown(cancel_futures=True)
 
     def methods(self) -> Mapping[str, Method]:
@@ -155,10 +158,11 @@ class PubSub:
             f"{subscription}.create": lambda asked, body: self.subscribe(asked["name"], body),
             f"{subscription}.get": lambda asked, _: self.subscriptions.get(asked["subscription"]),
             f"{subscription}.patch": self._patch,
-            f"{subscription}.delete": lambda asked, _: self.subscriptions.remove(asked["subscription"]),
+            f"{subscription}.delete": self._delete,
             f"{subscription}.list": lambda asked, _: {"subscriptions": self.subscriptions.below(asked["project"])},
             f"{subscription}.pull": self._pull,
             f"{subscription}.acknowledge": self._acknowledge,
+            f"{subscription}.modifyAckDeadline": self._modify,
         }
 
     def _publish(self, asked: Given, body: Given) -> Given:
@@ -182,28 +186,54 @@ class PubSub:
         check(self.topics, {**self.subscriptions.get(name), **{k: v for k, v in wanted.items() if v is not None}})
         return self.subscriptions.patch(name, wanted)
 
+    def _delete(self, asked: Given, _: Given) -> Given:
+        with self._changed:
+            self._kept.pop(asked["subscription"], None)
+        return self.subscriptions.remove(asked["subscription"])
+
     def _pull(self, asked: Given, body: Given) -> Given:
-        name, until = asked["subscription"], time.monotonic()
-        seconds = self.subscriptions.get(name)["ackDeadlineSeconds"]
-        with self._lock:
-            kept = self._kept.setdefault(name, {})
-            free = [message for message, held in kept.values() if held <= until][: int(body["maxMessages"])]
-            for message in free:
-                kept[message.id] = (message, until + seconds)
+        name, ends_at = asked["subscription"], time.monotonic() + self._timing.pull_seconds
+        seconds, most = self.subscriptions.get(name)["ackDeadlineSeconds"], int(body["maxMessages"])
+        with self._changed:
+            while not (free := self._free(name)[:most]):
+                left = ends_at - time.monotonic()
+                if left <= 0 or self._closed or body.get("returnImmediately"):
+                    break
+                self._changed.wait(min(left, _AGAIN_SECONDS))  # what was held may be free, without anybody's word
+            self._hold(name, [message.id for message in free], seconds)
         found = [{"ackId": message.id, "message": message.json()} for message in free]
         return {"receivedMessages": found} if found else {}
 
     def _acknowledge(self, asked: Given, body: Given) -> Given:
         self.subscriptions.get(asked["subscription"])
-        with self._lock:
+        with self._changed:
             for ack in body["ackIds"]:
                 self._kept.get(asked["subscription"], {}).pop(ack, None)
         return {}
 
+    def _modify(self, asked: Given, body: Given) -> Given:
+        self.subscriptions.get(asked["subscription"])
+        within("ackDeadlineSeconds", body.get("ackDeadlineSeconds", 0), (0, DEADLINES[1]))
+        with self._changed:
+            self._hold(asked["subscription"], body["ackIds"], body.get("ackDeadlineSeconds", 0))
+        return {}
+
+    def _free(self, subscription: str) -> list[Message]:
+        return [message for message, held in self._kept.get(subscription, {}).values() if held <= time.monotonic()]
+
+    def _hold(self, subscription: str, ids: Sequence[str], seconds: float) -> None:
+        """Let nobody else have messages for a time; those that are there no more are no error."""
+        kept = self._kept.get(subscription, {})
+        for one in ids:
+            if one in kept:
+                kept[one] = (kept[one][0], time.monotonic() + seconds)
+        self._changed.notify_all()
+
     def _take(self, subscription: Given, message: Message) -> None:
         if not subscription.get("pushConfig", {}).get("pushEndpoint"):
-            with self._lock:
+            with self._changed:
                 self._kept.setdefault(subscription["name"], {})[message.id] = (message, 0.0)
+                self._changed.notify_all()
             return
         for copy in range(_COPIES if self._faults.duplicate else 1):
             late = self._random.uniform(0, _SHUFFLE_SECONDS) if self._faults.shuffle else 0.0
@@ -242,7 +272,8 @@ class PubSub:
         self._later(pause, name, message, attempt=attempt + 1, lasts=lasts, repeated=repeated)
 
     def _pause(self, policy: Given, attempt: int) -> float:
-        return pause(policy, attempt) if self._redelivery_seconds is None else self._redelivery_seconds
+        again = self._timing.redelivery_seconds
+        return pause(policy, attempt) if again is None else again
 
     def _bury(self, subscription: Given, message: Message, attempts: int) -> None:
         source = {

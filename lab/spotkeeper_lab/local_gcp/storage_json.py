@@ -18,7 +18,7 @@ from spotkeeper_lab.local_gcp.refusals import Refused, invalid, not_done, requir
 from spotkeeper_lab.local_gcp.uploads import Upload, Uploads, parts
 from spotkeeper_lab.local_gcp.validation import Validation
 from spotkeeper_lab.local_gcp.web import Reply, Request, reply
-from spotkeeper_lab.local_gcp.world import now
+from spotkeeper_lab.local_gcp.world import PROJECT_NUMBER, now
 
 _UPLOAD = re.compile(r"(?:/resumable)?/upload(/storage/v1/.+)")
 _DOWNLOAD = "/download"
@@ -150,7 +150,7 @@ class StorageJson:
         return reply(_policy(bucket))
 
     def _about_bucket(self, bucket: Bucket) -> Given:
-        given = {"location": "US", "storageClass": "STANDARD", **bucket.fields}
+        given = {"location": "US", "storageClass": "STANDARD", "projectNumber": PROJECT_NUMBER, **bucket.fields}
         link = f"https://www.googleapis.com/storage/v1/b/{bucket.name}"
         return {**given, "kind": "storage#bucket", "id": bucket.name, "name": bucket.name, "selfLink": link}
 

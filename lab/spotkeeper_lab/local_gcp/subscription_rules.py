@@ -29,13 +29,13 @@ def check(topics: Kept, given: Given) -> None:
         topics.get(given.get("topic", ""))
     except Refused:
         raise not_found(str(given.get("topic"))) from None
-    _within("ackDeadlineSeconds", given["ackDeadlineSeconds"], DEADLINES)
+    within("ackDeadlineSeconds", given["ackDeadlineSeconds"], DEADLINES)
     dead = given.get("deadLetterPolicy", {})
     if dead:
         topics.get(dead.get("deadLetterTopic", ""))
-        _within("deadLetterPolicy.maxDeliveryAttempts", dead.get("maxDeliveryAttempts") or ATTEMPTS[0], ATTEMPTS)
+        within("deadLetterPolicy.maxDeliveryAttempts", dead.get("maxDeliveryAttempts") or ATTEMPTS[0], ATTEMPTS)
     for name, duration in given.get("retryPolicy", {}).items():
-        _within(f"retryPolicy.{name}", _seconds(duration, 0.0), (0.0, _BACKOFF_SECONDS[1]))
+        within(f"retryPolicy.{name}", _seconds(duration, 0.0), (0.0, _BACKOFF_SECONDS[1]))
 
 
 def pause(policy: Given, attempt: int) -> float:
@@ -59,7 +59,8 @@ def camel(path: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _within(name: str, value: Any, bounds: tuple[float, float]) -> None:
+def within(name: str, value: Any, bounds: tuple[float, float]) -> None:
+    """Refuse a number that is not within its bounds, which belong to them."""
     if not bounds[0] <= value <= bounds[1]:
         raise invalid(name, value, f"Must be from {bounds[0]:g} to {bounds[1]:g}.")
 

@@ -39,6 +39,8 @@ class Timing:
     """From a preemption to the entry in the audit log; five and nineteen seconds are known."""
     redelivery_seconds: float | None = None
     """From a failed push of a message to the next one; by default what the subscription says, doubled each time."""
+    pull_seconds: float = 60.0
+    """For how long a pull waits for a message at most. Pub/Sub says only that this is bounded."""
 
     def __post_init__(self) -> None:
         """Refuse durations that cannot be."""

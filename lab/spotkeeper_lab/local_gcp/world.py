@@ -15,6 +15,8 @@ from spotkeeper_lab.local_gcp.timing import Timing
 
 ROOT = "https://www.googleapis.com/compute/v1/"
 """What the API writes before the path of a resource, wherever it is served."""
+PROJECT_NUMBER = "123456789012"
+"""The number of the one project; services take it wherever they take the project's id (AIP-2510)."""
 
 REGIONS: Mapping[str, Sequence[str]] = {
     region: tuple(f"{region}-{letter}" for letter in letters)

@@ -1,23 +1,19 @@
-"""The way to a responder: its ledger, its queues, its fleets' groups, with the credentials of whoever runs the command.
+"""The way to a responder: its ledger, what it could not handle, and its fleets' groups, as whoever asks may see them.
 
-A ledger in a folder (``file:///…``) is read without boto3 and without any account.
+Each cloud's part is a module of its own, imported when a ledger of that cloud is opened. A ledger in a folder
+(``file:///…``) needs none, and no account.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from spotkeeper_ledger import Board, FleetSpec, open_board
-from spotkeeper_ledger.credentials import CredentialSource
-from spotkeeper_ledger.s3 import S3Board
-from spotkeeper_ledger.sigv4 import Credentials
 from spotkeeper_responder.model import GroupView
 
 if TYPE_CHECKING:
-    import boto3
+    from spotkeeper_lab.operations.dead_letters import DeadLetters
 
 TIMEOUT_SECONDS = 5.0
 """How long one request may take: a person waits, but not for ever."""
@@ -27,107 +23,64 @@ class NoCloud(Exception):
     """The cloud cannot be asked; the message says why."""
 
 
-class Account:
-    """Where a ledger is, and everything that goes by its responder's name.
+class Account(Protocol):
+    """Where a ledger is, and everything that goes by its responder's name, which is the bucket's."""
+
+    @property
+    def ledger(self) -> Board:
+        """The responder's ledger."""
+
+    def groups(self, spec: FleetSpec) -> tuple[GroupView, GroupView]:
+        """Return the fleet's spot group and backup group, as they are now.
+
+        Raises:
+            NoCloud: There is no cloud, the groups are not there, or it cannot be asked.
+        """
+
+    def dead_letters(self) -> DeadLetters:
+        """Return what the responder could not handle.
+
+        Raises:
+            NoCloud: There is no cloud, nothing that holds them, or it cannot be asked.
+        """
+
+
+def open_account(uri: str, timeout: float = TIMEOUT_SECONDS) -> Account:
+    """Return the account that a ledger is in; it is asked for nothing yet.
 
     Args:
-        uri: of the ledger: ``s3://<bucket>`` or ``file:///<folder>``.
+        uri: of the ledger: ``s3://<bucket>``, ``gs://<bucket>`` or ``file:///<folder>``.
         timeout: seconds that one request may take.
 
     Raises:
-        ValueError: the URI is neither.
+        ValueError: the URI is none of these.
+        NoCloud: there are no credentials that could be tried.
     """
+    scheme, separator, rest = uri.partition("://")
+    bucket = rest.rstrip("/")
+    if scheme == "file" and rest.startswith("/"):
+        return _Folder(open_board(uri))
+    if scheme not in ("s3", "gs") or not separator or not bucket:
+        raise ValueError(f"uri: was {uri!r}, expected s3://bucket, gs://bucket or file:///folder")
+    if "/" in bucket:
+        raise ValueError(f"uri: was {uri!r}, expected the whole bucket of a responder: {scheme}://bucket")
+    if scheme == "s3":
+        from spotkeeper_lab.operations.aws import AwsAccount  # noqa: PLC0415 - see the module
 
-    def __init__(self, uri: str, timeout: float = TIMEOUT_SECONDS) -> None:
-        self._timeout = timeout
-        self._bucket = uri.removeprefix("s3://").rstrip("/") if uri.startswith("s3://") else ""
-        if "/" in self._bucket:
-            raise ValueError(f"uri: was {uri!r}, expected the whole bucket of a responder: s3://bucket")
-        if not uri.startswith(("s3://", "file:///")):
-            raise ValueError(f"uri: was {uri!r}, expected s3://bucket or file:///folder")
-        self.ledger: Board = self._s3() if self._bucket else open_board(uri)
+        return AwsAccount(bucket, timeout)
+    from spotkeeper_lab.operations.gcp import GcpAccount  # noqa: PLC0415 - see the module
 
-    @property
-    def responder(self) -> str:
-        """Name of the responder: that of the bucket of its ledger.
-
-        Raises:
-            NoCloud: the ledger is a folder.
-        """
-        if not self._bucket:
-            raise NoCloud("the ledger is in a folder, not in an account")
-        return self._bucket
-
-    def client(self, service: Any, region: str | None = None) -> Any:
-        """Return a client of a service, in the region of the person's configuration unless one is given.
-
-        Raises:
-            NoCloud: the ledger is a folder, or no region is known.
-        """
-        from botocore.config import Config  # noqa: PLC0415 - takes half a second, and a folder needs none of it
-
-        assert self.responder  # noqa: S101 - or there is no account to ask
-        config = Config(connect_timeout=self._timeout, read_timeout=self._timeout, retries={"mode": "standard"})
-        with answers():
-            return self._session.client(service, region_name=region, config=config)
-
-    def groups(self, spec: FleetSpec) -> tuple[GroupView, GroupView]:
-        """Return the fleet's spot group and backup group, of one description.
-
-        Raises:
-            NoCloud: the ledger is a folder, the groups are not there, or AWS cannot be asked.
-        """
-        scaling = self.client("autoscaling", spec.region)
-        from spotkeeper_responder.aws.cloud import view_of  # noqa: PLC0415 - see client(), which a folder ends in
-
-        names = [spec.spot_group, spec.backup_group]
-        with answers():
-            described = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=names)["AutoScalingGroups"]
-        found = {group["AutoScalingGroupName"]: view_of(group) for group in described}
-        missing = [name for name in names if name not in found]
-        if missing:
-            raise NoCloud(f"no Auto Scaling group {' and '.join(missing)} in {spec.region}")
-        return found[names[0]], found[names[1]]
-
-    def _s3(self) -> Board:
-        region = self._session.region_name
-        return S3Board(self._bucket, timeout=self._timeout, region=region, credentials=_OfSession(self._session))
-
-    @cached_property
-    def _session(self) -> boto3.Session:
-        import boto3  # noqa: PLC0415 - see client()
-
-        with answers():
-            return boto3.Session()
+    return GcpAccount(bucket, timeout)
 
 
-@contextmanager
-def answers() -> Iterator[None]:
-    """Make of whatever boto3 raises meanwhile a :class:`NoCloud` of one line."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see Account.client()
+@dataclass(frozen=True)
+class _Folder:
+    """No account."""
 
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise NoCloud(str(error).partition("\n")[0]) from None
+    ledger: Board
 
+    def groups(self, spec: FleetSpec) -> NoReturn:  # noqa: ARG002 - there are none
+        raise NoCloud("the ledger is in a folder, not in an account")
 
-class _OfSession(CredentialSource):
-    """Credentials as boto3 finds them: environment, profile, single sign-on, role."""
-
-    def __init__(self, session: boto3.Session) -> None:
-        super().__init__()
-        self._session = session
-
-    def get(self) -> Credentials:
-        """Return credentials that are valid now.
-
-        Raises:
-            NoCloud: there are none.
-        """
-        with answers():
-            found = self._session.get_credentials()
-            keys = found.get_frozen_credentials() if found else None
-        if keys is None or not keys.access_key or not keys.secret_key:
-            raise NoCloud("no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        return Credentials(keys.access_key, keys.secret_key, keys.token)
+    def dead_letters(self) -> NoReturn:
+        raise NoCloud("the ledger is in a folder, not in an account")

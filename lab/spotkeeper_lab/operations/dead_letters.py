@@ -1,123 +1,79 @@
-"""Dead letters: what the responder could not handle, looked through and put back into its queue.
+"""Dead letters: what the responder could not handle, looked through and put back to where it was to be handled.
 
-SQS's own ``StartMessageMoveTask`` is not used: AWS limits it to what came from another queue, and a part of what lies
-in this one came from EventBridge. So each message is sent to the queue first and deleted only then: whatever happens,
-it is in one of the two. One that is in both does no harm, for the responder decides on what it sees, not on what it
-hears.
+A message is sent first and deleted only then: whatever happens, it is in one of the two places. One that is in both
+does no harm, for the responder decides on what it sees, not on what it hears.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from spotkeeper_lab.operations.account import answers
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import (
-        ChangeMessageVisibilityBatchRequestEntryTypeDef,
-        SendMessageBatchRequestEntryTypeDef,
-    )
+from typing import Any, Protocol
 
 HOLD_SECONDS = 600
 """For how long messages that were taken are nobody else's."""
-BATCH = 10
-"""Most messages that one request takes."""
 NOTICE, UNREADABLE = "notice of a node", "unreadable"
-"""Kinds of messages besides EventBridge's own: of the bucket, about what a node has written; and what no sender should
-have sent, which the responder logs and drops."""
+"""Kinds of messages that both clouds have: about what a node has written; and what no sender should have sent, which
+the responder logs and drops."""
 
 
 @dataclass(frozen=True)
 class Letter:
     """One message."""
 
+    id: str
     kind: str
     sent_at: float
     """Unix seconds."""
-    body: str
+    message: Mapping[str, Any]
+    """What is sent, as the cloud's API has it."""
     receipt: str
     """What it is deleted by."""
 
 
-def taken(sqs: SQSClient, queue: str) -> list[Letter]:
-    """Take all messages of a queue, which nobody else gets meanwhile.
+class DeadLetters(Protocol):
+    """What holds the messages that could not be handled. Every method raises ``NoCloud`` where the cloud refuses."""
 
-    Raises:
-        NoCloud: SQS refuses, or there is no such queue.
-    """
-    found: list[Letter] = []
-    with answers():
-        while True:
-            answer = sqs.receive_message(
-                QueueUrl=queue,
-                MaxNumberOfMessages=BATCH,
-                VisibilityTimeout=HOLD_SECONDS,
-                WaitTimeSeconds=1,  # asks all of SQS's servers: an empty answer means an empty queue
-                MessageSystemAttributeNames=["SentTimestamp"],
-            )
-            messages = answer.get("Messages", [])
-            if not messages:
-                return found
-            for message in messages:
-                sent_at = int(message.get("Attributes", {}).get("SentTimestamp", 0)) / 1000
-                body = message.get("Body", "")
-                found.append(Letter(kind_of(body), sent_at, body, message.get("ReceiptHandle", "")))
+    source: str
+    """Its name."""
+    target: str
+    """Name of what messages go back to."""
+    batch: int
+    """Most messages that one request takes."""
+
+    def take(self) -> Sequence[Letter]:
+        """Return some messages, which nobody else gets for :data:`HOLD_SECONDS`; none once there are no more."""
+
+    def release(self, letters: Sequence[Letter]) -> None:
+        """Let others have messages that were taken; at most a batch."""
+
+    def move(self, letters: Sequence[Letter]) -> int:
+        """Move at most a batch, and return how many of it the target has taken. The others are released."""
 
 
-def kind_of(body: str) -> str:
-    """Return what a message is about: the ``detail-type`` of EventBridge's events, or one of the kinds above."""
-    try:
-        envelope = json.loads(body)
-    except (ValueError, RecursionError):
-        return UNREADABLE
-    if not isinstance(envelope, dict):
-        return UNREADABLE
-    if "Records" in envelope:
-        return NOTICE
-    return str(envelope["detail-type"]) if "detail-type" in envelope else UNREADABLE
+def taken(dead: DeadLetters) -> list[Letter]:
+    """Take all messages."""
+    found: dict[str, Letter] = {}
+    while letters := dead.take():
+        found |= {letter.id: letter for letter in letters}  # one that comes again goes by its last receipt
+    return list(found.values())
 
 
-def released(sqs: SQSClient, queue: str, letters: Sequence[Letter]) -> None:
+def released(dead: DeadLetters, letters: Sequence[Letter]) -> None:
     """Let others have messages that were taken."""
-    with answers():
-        for part in _batches(letters):
-            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
-                {"Id": str(n), "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0} for n, letter in enumerate(part)
-            ]
-            sqs.change_message_visibility_batch(QueueUrl=queue, Entries=entries)
+    for part in _batches(letters, dead.batch):
+        dead.release(part)
 
 
-def moved(sqs: SQSClient, source: str, target: str, letters: Sequence[Letter]) -> Iterator[int]:
+def moved(dead: DeadLetters, letters: Sequence[Letter]) -> Iterator[int]:
     """Move messages, and yield after each batch how many of it are in the target.
 
-    Whatever the target does not take stays in the source.
-
-    Raises:
-        NoCloud: SQS refuses; what was not moved by then is in the source.
+    Whatever the target does not take stays where it was, and so does all that is left when the cloud refuses.
     """
-    for part in _batches(letters):
-        entries: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": str(n), "MessageBody": letter.body} for n, letter in enumerate(part)
-        ]
-        with answers():
-            sent = [
-                part[int(done["Id"])] for done in sqs.send_message_batch(QueueUrl=target, Entries=entries)["Successful"]
-            ]
-            if sent:
-                sqs.delete_message_batch(
-                    QueueUrl=source,
-                    Entries=[{"Id": str(n), "ReceiptHandle": letter.receipt} for n, letter in enumerate(sent)],
-                )
-        kept = [letter for letter in part if letter not in sent]
-        if kept:
-            released(sqs, source, kept)
-        yield len(sent)
+    for part in _batches(letters, dead.batch):
+        yield dead.move(part)
 
 
-def _batches(letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
-    for start in range(0, len(letters), BATCH):
-        yield letters[start : start + BATCH]
+def _batches(letters: Sequence[Letter], size: int) -> Iterator[Sequence[Letter]]:
+    for start in range(0, len(letters), size):
+        yield letters[start : start + size]

@@ -11,7 +11,7 @@ from spotkeeper_lab.durations import Durations
 from spotkeeper_lab.local import EventLog
 from spotkeeper_lab.local_gcp import LocalGcp, Timing
 from spotkeeper_lab.local_gcp.callers import token_of
-from spotkeeper_lab.local_gcp.machines import PROJECT_NUMBER
+from spotkeeper_lab.local_gcp.world import PROJECT_NUMBER
 from spotkeeper_lab.provision import Provider
 from spotkeeper_lab.provision.gcp import Gcp, Rest, provider
 from spotkeeper_lab.stages.gcp_remains import remains
