@@ -8,13 +8,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from rich.console import Console
 from rich.table import Table
 
 from spotkeeper_lab.commands import BROKEN, OK
 from spotkeeper_lab.commands.ledger_option import account_of, add_ledger
-from spotkeeper_lab.operations.dead_letters import Letter, moved, released, taken
+from spotkeeper_lab.operations.dead_letters import DeadLetters, Letter, moved, released, taken
 from spotkeeper_lab.operations.tables import count, span
 
 DESCRIPTION = """\
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Show the dead letters and move them."""
     with account_of(options) as account:
         dead = account.dead_letters()
-        letters = taken(dead)
+        letters = _found(dead)
         if not options.json:
             _show(letters, dead.source, time.time())
         done = 0
@@ -59,6 +60,13 @@ def run(options: argparse.Namespace) -> int:
     elif letters and not options.dry_run:
         sys.stdout.write(f"{done} of {count(len(letters), 'message')} put back into {dead.target}.\n")
     return OK if options.dry_run or done == len(letters) else BROKEN
+
+
+def _found(dead: DeadLetters) -> Sequence[Letter]:
+    """Take all messages; it is told meanwhile, for some clouds are slow to say that there are no more."""
+    console = Console(stderr=True)
+    with console.status(f"Looking through {dead.source}") if console.is_terminal else nullcontext():
+        return taken(dead)
 
 
 def _show(letters: Sequence[Letter], queue: str, now: float) -> None:
