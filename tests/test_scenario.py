@@ -171,6 +171,6 @@ def test_a_scenario_is_refused_where_it_cannot_be_played_and_says_why():
     assert rebalance.refusal("aws") == ""
     assert "recommends no rebalancing" in rebalance.refusal("gcp")
     assert set(names()) - set(names("aws")) == {"no-notice"}
-    assert set(names()) - set(names("gcp")) == {"deadline", "rebalance", "destroy-force"}
+    assert set(names()) - set(names("gcp")) == {"rebalance", "destroy-force"}
     one_cloud = parse(SMALLEST + "only: {cloud: aws, because: no reason}", "x.yaml")
     assert (one_cloud.refusal("aws"), one_cloud.refusal("gcp")) == ("", "no reason")
