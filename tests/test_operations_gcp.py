@@ -15,7 +15,8 @@ from gcp_account import FAST, FLEET, Account, fleet
 from oncall_support import Ledger, Said
 from spotkeeper_lab.local_gcp import LocalGcp, token_of
 from spotkeeper_lab.operations import gcp
-from spotkeeper_lab.operations.dead_letters import NOTICE, UNREADABLE
+from spotkeeper_lab.operations.account import NoCloud, open_account
+from spotkeeper_lab.operations.dead_letters import NOTICE, UNREADABLE, moved, taken
 from spotkeeper_lab.operations.gcp import PREEMPTION, TICK, kind_of
 from spotkeeper_lab.provision.gcp import Rest
 from spotkeeper_ledger import HELD, keys
@@ -206,6 +207,19 @@ def test_what_the_topic_refuses_is_still_there(topics: Topics, ledger: Ledger, c
     cloud._pubsub.topics.add(f"projects/{cloud.project}/topics/{BUCKET}-events", {})
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert f"topics/{BUCKET}-events:publish: status 404" in said.err
+    assert len(topics.held("-events-dead")) == 5
+
+
+def test_what_is_put_back_and_then_not_deleted_is_lost_in_neither_place(topics: Topics, cloud: LocalGcp) -> None:
+    topics.bury()
+    dead, name = open_account(f"gs://{BUCKET}").dead_letters(), f"{cloud.project}/subscriptions/{BUCKET}-events-dead"
+    letters = taken(dead)
+    subscription = cloud._pubsub.subscriptions.get(f"projects/{name}")
+    cloud._pubsub.subscriptions.remove(f"projects/{name}")
+    with pytest.raises(NoCloud, match="acknowledge: status 404"):
+        list(moved(dead, letters))
+    cloud._pubsub.subscriptions.add(f"projects/{name}", subscription)
+    assert topics.held("-events") == MESSAGES
     assert len(topics.held("-events-dead")) == 5
 
 
