@@ -9,6 +9,11 @@ prices by the tick; the other numbers stay as they are. No tick and no pool is o
 The excess is one restart by default; more of it lets the policy try spot more often. "off" is the same policy without
 the money rule: the difference is the price of the promise.
 
+Last, one job with all nine zones of 2023 to choose from, and with those of each region: it is in one at a time, goes to
+the cheapest that has room when it is taken back, pays a restart for that, and nothing for the way of its checkpoint.
+Uniform Progress and the optimum have the same zones. The starts are those of the 100 windows that were published of
+these nine zones. Seven of the zones are those that the numbers were chosen on, one at a time; the prior is of 2022.
+
 Needs the public traces: SPOTKEEPER_TRACES names their folder.
 """
 
@@ -19,6 +24,7 @@ import sys
 import time
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +42,7 @@ from spotkeeper_lab.simulator import (
     traces_folder,
 )
 from spotkeeper_lab.simulator.responder import Responder
+from spotkeeper_lab.simulator.traces import read_archive
 from spotkeeper_responder import Deadline
 from spotkeeper_responder.deadline import Prior
 
@@ -48,13 +55,16 @@ ZONES_2023 = ("us-east-1a", "us-east-1c", "us-east-1d", "us-east-1f", "us-east-2
 """The zones of 2023 that are not in the traces of 2022."""
 EVERY_HOURS = 20.0
 """How far the starts of windows of 2023 are apart."""
+PLACES = {"nine zones": "", "us-east-1": "us-east-1", "us-east-2": "us-east-2", "us-west-2": "us-west-2"}
+"""What the zones begin with that one job may choose from."""
 
 
 def main() -> None:
     options = support.parser(__doc__)
     options.add_argument("--seen", action="store_true", help="judge on what the numbers were chosen on")
     asked = options.parse_args()
-    if traces_folder() is None:
+    folder = traces_folder()
+    if folder is None:
         sys.exit("bench/deadline.py needs the public traces: SPOTKEEPER_TRACES names no folder")
     old, new = windows_of_2022(), windows_of_2023()
     priors = {"2023": prior_of(new), "2022": prior_of(old)}
@@ -62,6 +72,8 @@ def main() -> None:
         tables = {"2023, as chosen": table(new, priors["2023"])}
     else:
         tables = {"2023 to 2022": table([old], priors["2023"]), "2022 to 2023": table(new, priors["2022"])}
+        for place, windows in windows_of_places(folder).items():
+            tables[f"2022 to 2023, one job in {place}"] = table([windows], priors["2022"])
     for name, rows in tables.items():
         support.deliver(f"The deadline policy, {name}: cost in hours of on-demand", rows, None)
     if asked.json:
@@ -85,6 +97,27 @@ def windows_of_2023() -> list[Windows]:
     ticks = int(np.ceil(WORK_HOURS / min(RATIOS) * HOUR / market.tick_seconds))
     starts = np.arange(0, market.ticks - ticks, int(EVERY_HOURS * HOUR / market.tick_seconds))
     return [market.only([f"{zone}_v100_1"]).windows(starts, ticks) for zone in ZONES_2023]
+
+
+def windows_of_places(folder: Path) -> dict[str, Windows]:
+    """Return windows in which one job has several zones to choose from.
+
+    The published windows are too short for the longest deadline: they are found in the trace that they were cut from.
+    """
+    market = named("v100-2023")
+    assert isinstance(market, Market)
+    path = folder / "frontier-cs" / "cant_be_late_multi_real_traces.tar.gz"
+    cut = read_archive(path, convention="preempted", together=True, on_demand_price=market.on_demand_price)
+    market = market.only(cut.market.pools)
+    bits = 2 ** np.arange(len(market.pools))
+    whole, parts = bits @ market.counts, (bits @ cut.market.counts).reshape(len(cut), cut.ticks)
+    views = np.lib.stride_tricks.sliding_window_view(whole, cut.ticks)
+    starts = [int(np.flatnonzero((views == part).all(axis=1))[0]) for part in parts]
+    ticks = int(np.ceil(WORK_HOURS / min(RATIOS) * HOUR / market.tick_seconds))
+    return {
+        place: market.only([pool for pool in market.pools if pool.startswith(begin)]).windows(starts, ticks)
+        for place, begin in PLACES.items()
+    }
 
 
 def prior_of(windows: Windows | Sequence[Windows]) -> Prior:
@@ -113,6 +146,7 @@ def row(windows: Sequence[Windows], prior: Prior, ratio: float) -> dict[str, Any
     up = _hours([play(job, each, UniformProgress()) for each in windows])
     best = np.concatenate([optimum(job, each) for each in windows]) / price
     found: dict[str, Any] = {"work/deadline": ratio, "windows": len(best), "UP": up.mean(), "optimum": best.mean()}
+    found["on-demand"] = WORK_HOURS + RESTART_HOURS
     late = dear = 0
     began = time.process_time()
     for excess in EXCESSES:

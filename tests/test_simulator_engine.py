@@ -120,6 +120,15 @@ def test_a_group_launches_where_there_is_room_the_cheapest_first():
     assert together.cost[0] == pytest.approx(4 * 300 / 3600), "only one zone has room for all"
 
 
+@pytest.mark.parametrize("policy", [SpotOnly(), UniformProgress()])
+def test_a_node_that_is_taken_back_is_replaced_in_another_zone_at_once_and_stays_there(policy):
+    job = Job(work_seconds=900.0, deadline_seconds=3000.0, restart_seconds=60.0)
+    runs = run(job, [[1, 1, 0] + [1] * 7, [1] * 10, [1] * 10], policy, prices=[0.5, 2.0, 1.0])
+    assert runs.finished_at[0] == pytest.approx(60 + 540 + 60 + 360)
+    assert runs.cost[0] == pytest.approx((600 * 0.5 + 420 * 1.0) / 3600), "the cheapest that has room"
+    assert (runs.switches[0], runs.interruptions[0]) == (1, 1)
+
+
 def test_a_mixed_gang_runs_at_the_slowest_types_rate():
     job = Job(work_seconds=300.0, deadline_seconds=3000.0, nodes=4, restart_seconds=0.0, single_zone=False,
               traffic=Traffic(bytes_per_step=0, dollars_per_gb=0))  # fmt: skip
