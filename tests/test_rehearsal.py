@@ -11,6 +11,9 @@ from spotkeeper_lab.stages.stage import CHECKPOINTS
 
 pytestmark = pytest.mark.rehearsal
 
+INTERRUPTED = {"storm": 3, "drought": 2, "deadline": 2, "dark": 2, "crash-node": 0, "zombie": 0}
+"""How many nodes a scenario gives a notice, where it is not one."""
+
 
 @pytest.mark.parametrize("name", scenario.names("aws"))
 def test_every_scenario_keeps_every_promise(name, tmp_path):
@@ -29,7 +32,7 @@ def test_every_scenario_keeps_every_promise(name, tmp_path):
     else:
         assert training["digest"] == training["uninterrupted_digest"]
     interrupted = [each for each in report["interruptions"] if each["kind"] == "interruption"]
-    assert len(interrupted) == {"storm": 3, "drought": 2, "dark": 2, "crash-node": 0, "zombie": 0}.get(name, 1)
+    assert len(interrupted) == INTERRUPTED.get(name, 1)
     for each in interrupted:
         assert each["agent_heard_s"] < each["reclaimed_s"]
         if scenario.load(name).expect.backup_before_reclaim and not report["forgeries"]:  # which were bought for before

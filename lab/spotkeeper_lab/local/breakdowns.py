@@ -19,10 +19,7 @@ def freeze(nodes: Nodes[Any], events: EventLog, node_id: str) -> None:
     """Stop every process of a node (``SIGSTOP``); nothing new starts on it until it is woken."""
     nodes.stand_still(node_id, still=True)
     events.add("frozen", node_id)
-    stopped: set[int] = set()
-    while running := set(nodes.processes(node_id)) - stopped:  # once more for what they were just starting
-        processes.send(running, signal.SIGSTOP)
-        stopped |= running
+    processes.stop(lambda: nodes.processes(node_id))
 
 
 def thaw(nodes: Nodes[Any], events: EventLog, node_id: str, *, job_only: bool) -> None:

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,12 @@ class _Process:
     pid: int
     parent: int
     session: int
-    zombie: bool
+    state: str
+    """Linux's letter for it."""
+
+    @property
+    def zombie(self) -> bool:
+        return self.state in "ZX"
 
 
 def find(entry: str) -> list[int]:
@@ -55,6 +60,29 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def stop(listed: Callable[[], Collection[int]]) -> None:
+    """Stop processes (``SIGSTOP``) and those that they were just starting; all stand still when this returns.
+
+    Args:
+        listed: returns the processes that there are.
+
+    Raises:
+        RuntimeError: Some still run after ten seconds, which only a kernel that hangs lets them.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    stopped: set[int] = set()
+    while (running := set(listed()) - stopped) or _are_running(stopped):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"processes {sorted(running or stopped)} cannot be stopped")
+        send(running, signal.SIGSTOP)
+        stopped |= running
+        time.sleep(0.001)  # a signal is delivered when its process runs the next time
+
+
+def _are_running(pids: Collection[int]) -> bool:
+    return any(process.state not in "TtZX" for process in _table() if process.pid in pids)
 
 
 def end(entry: str, *, known: Collection[int] = (), waited_for: Collection[int] = ()) -> None:
@@ -109,7 +137,7 @@ def _table() -> list[_Process]:
             with contextlib.suppress(OSError):
                 # The name, in parentheses, may hold anything; after it come state, parent, group and session.
                 state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-                found.append(_Process(int(folder.name), int(parent), int(session), state in "ZX"))
+                found.append(_Process(int(folder.name), int(parent), int(session), state))
     return found
 
 
