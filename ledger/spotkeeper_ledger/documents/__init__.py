@@ -3,7 +3,7 @@
 Times that end in ``_at`` (and ``deadline``) are Unix seconds in UTC; durations end in ``_seconds``. ``extra`` holds
 the fields that a newer version wrote and this one does not know; they are written back untouched.
 
-A *node* is named by its instance id (``i-0abc…`` on AWS). Its folder under ``nodes/`` is the fleet's ``node_prefix``
+A *node* is named by its instance id, as its cloud gives it. Its folder under ``nodes/`` is the fleet's ``node_prefix``
 followed by that id.
 """
 

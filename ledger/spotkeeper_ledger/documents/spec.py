@@ -54,8 +54,8 @@ class FleetSpec(Fact):
 
     fleet: str
     incarnation: str
-    """Random per creation of the fleet (AWS: the unique id of the node role). Objects of another incarnation are
-    ignored."""
+    """Random per creation of the fleet: the unique id of the identity that its nodes have. Objects of another
+    incarnation are ignored."""
     cloud: str
     region: str
     target: int
@@ -67,8 +67,8 @@ class FleetSpec(Fact):
     spot_group: str
     backup_group: str
     node_prefix: str = ""
-    """What precedes the instance id in the name of a node's folder (AWS: ``<role id>:``, which IAM fills in as
-    ``aws:userid``)."""
+    """What precedes the instance id in the name of a node's folder, where the cloud's permissions tell nodes apart by
+    such a name (``<role id>:``)."""
     gang: str = "none"
     policy: PolicySpec = field(default_factory=PolicySpec)
     on_rebalance: str = "checkpoint"
