@@ -22,10 +22,13 @@ class FleetDeadlineArgs(TypedDict):
     hours: NotRequired[float]
     """The deadline, in hours from the moment that the responder first sees the fleet. Either this or ``by``."""
     by: NotRequired[str]
-    """The deadline as a date and time with an offset from UTC, such as ``2027-03-01T08:00:00+01:00``."""
+    """The deadline as a date and time with an offset from UTC, such as ``2027-03-01T08:00:00+01:00``. A fleet that is
+    created has to have ``work_hours`` and one restart until then; one that is there can be deployed at any time, also
+    when it is late."""
     work_hours: NotRequired[float]
-    """How long the job takes with all its nodes and no interruption. Default: what its progress says once it runs; it
-    has to report its total of steps either way."""
+    """How long the job takes with all its nodes and no interruption, from its first step to its last. Default: what its
+    progress says once it runs; it has to report its total of steps either way. Leave it out of a new fleet that goes on
+    with a job which has been done in part, if the rest of the time would be too short for all of it."""
     spot_price: NotRequired[float]
     """What a spot node costs an hour, where that is constant. Default: the cloud is asked every five minutes; Google
     Cloud does not tell, so that there it has to be given for the cost to be kept."""

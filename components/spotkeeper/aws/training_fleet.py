@@ -21,6 +21,7 @@ from spotkeeper.aws.tags import fleet_tags, user_tags
 from spotkeeper.fleet import check_command, plan_fleet
 from spotkeeper.inputs import known_only, now_or_later, required, whole_number
 from spotkeeper.naming import check_apart, fleet_id, parse_checkpoint_uri, parse_responder
+from spotkeeper.overdue import refused_if_new
 from spotkeeper.pools import WEIGHTS
 from spotkeeper_ledger import keys
 
@@ -77,6 +78,7 @@ class AwsTrainingFleet(pulumi.ComponentResource):
         given_checkpoint = now_or_later(args, "checkpoint_uri", partial(parse_checkpoint_uri, scheme="s3"))
         command = now_or_later(args, "command", check_command)
 
+        opts = refused_if_new(fleet, args, plan.deadline, opts)
         super().__init__("spotkeeper:index:AwsTrainingFleet", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         place = place_of(self)

@@ -21,6 +21,7 @@ from spotkeeper.gcp.spec_object import spec_object
 from spotkeeper.gcp.templates import templates, version_of
 from spotkeeper.inputs import known_only, now_or_later, required
 from spotkeeper.naming import check_apart, fleet_id, parse_checkpoint_uri, parse_responder
+from spotkeeper.overdue import refused_if_new
 from spotkeeper_ledger import keys
 
 _KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
@@ -72,6 +73,7 @@ class GcpTrainingFleet(pulumi.ComponentResource):
         subnetwork_given = now_or_later(args, "subnetwork", _check_subnetwork)
         kms_key = now_or_later(args, "kms_key", _check_key) if args.get("kms_key") is not None else None
 
+        opts = refused_if_new(fleet, args, plan.deadline, opts)
         super().__init__("spotkeeper:index:GcpTrainingFleet", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         place = place_of(self)

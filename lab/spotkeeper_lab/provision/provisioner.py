@@ -1,4 +1,7 @@
-"""What stands in for Pulumi's engine and its providers: creates, changes and deletes resources, and keeps the stack."""
+"""What stands in for Pulumi's engine and its providers: creates, changes and deletes resources, and keeps the stack.
+
+Resource hooks are not run.
+"""
 
 from __future__ import annotations
 
