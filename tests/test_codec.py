@@ -127,6 +127,14 @@ def test_a_ledger_and_a_spec_of_before_deadlines_are_read_as_without_any() -> No
     assert b'"colour":"red"' in dump(load(FleetSpec, newer))
 
 
+def test_a_plan_of_before_counts_is_read_as_yes_or_no() -> None:
+    body = b'{"fleet": "a", "incarnation": "b", "account": {"since": 1, "plan": {"at": 2, "buys": true}}}'
+    account = load(FleetLedger, body).account
+    assert account is not None
+    assert account.plan is not None
+    assert (account.plan.buys, account.plan.on_demand, account.plan.spot) == (True, None, True)
+
+
 @given(ledgers)
 def test_what_is_written_is_what_is_read(ledger: FleetLedger) -> None:
     assert load(FleetLedger, dump(ledger)) == ledger

@@ -158,6 +158,26 @@ class TestAnswers:
         buys = replace(waits, account=replace(waits.account, plan=replace(waits.account.plan, buys=True)))
         assert decide(WANTED, FULL, buys, [notice(1)], LATER).sizes == {BACKUP: 1}
 
+    def test_a_part_of_what_is_missing_is_bought_and_stays_bought(self) -> None:
+        """As an elastic job may want it: two of four, whoever else goes until the next tick."""
+        asks_for = PlanRecord(at=T0, buys=False, on_demand=2)
+        some = replace(tick(STEADY).ledger, account=Account(since=T0 - HOUR, plan=asks_for))
+        lost = [notice(number) for number in (1, 2, 3)]
+        assert decide(WANTED, FULL, some, lost[:1], LATER).sizes == {BACKUP: 1}
+        two = decide(WANTED, FULL, some, lost, LATER)
+        assert two.sizes == {BACKUP: 2}
+        more = decide(WANTED, FULL, two.ledger, [notice(4)], LATER + 1)
+        assert more.ledger.backup_desired == 2
+
+    def test_without_spot_so_many_nodes_as_are_wanted_are_held(self) -> None:
+        account = Account(since=T0, plan=PlanRecord(at=T0, buys=False, spot=False, on_demand=3))
+        part = plans.limited(WANTED, ledger(account=account))
+        assert (part.base, part.spot_target) == (3, 0)
+        none = replace(account, plan=PlanRecord(at=T0, buys=False, spot=False, on_demand=0))
+        assert plans.limited(WANTED, ledger(account=none)).target == 0, "it waits, and asks for nothing"
+        before = replace(account, plan=PlanRecord(at=T0, buys=False, spot=False))
+        assert plans.limited(WANTED, ledger(account=before)) == replace(WANTED, base=4), "written before counts"
+
     def test_with_no_progress_it_buys_what_is_missing_and_says_so(self) -> None:
         silent = replace(STEADY, account=Account(since=T0 - 9 * HOUR, started_at=T0 - 8 * HOUR))
         decision = decide(WANTED, view(instances([1, 2, 3])), silent, [Tick(), refused(T0)], T0)

@@ -104,6 +104,18 @@ def test_an_answer_may_give_up_spot_save_and_be_final():
     assert run(saves, [1, 1, 1, 0] + [1] * 36, job).lost_work[0] == pytest.approx(300), "it saved at 600"
 
 
+class Half(Deadline):
+    """Wants two on-demand nodes at most, as a plan for an elastic job may."""
+
+    def answer(self, situation):
+        return Answer(on_demand=min(2, situation.missing), holds_seconds=1e9)
+
+
+def test_a_part_of_what_is_missing_is_bought_and_kept_until_spot_has_joined():
+    job = replace(JOB, nodes=4, minimum=1, boot_seconds=400.0, work_seconds=20 * TICK)
+    assert held(run(Half(restart=60.0), [1] * 4 + [4] * 36, job)) == [(0, 2), (1660, 0)], "1200, the boot and a look"
+
+
 @settings(max_examples=30)
 @given(
     data=st.data(),

@@ -142,6 +142,9 @@ def test_a_deadline_is_on_track_or_at_risk_and_says_what_it_has_cost(ledger: Led
     assert deadline.seconds_left == pytest.approx(50 * 3600, abs=60)
     words = "in 2 d: on track, 4 h to spare; the job runs on spot; cost 38.80 so far"
     assert words in " ".join(ledger.run("status", FLEET).out.split())
+    ledger.fleet(spot=(1,), account=replace(account, plan=replace(plan, on_demand=2)))
+    ledger.put(keys.spec(FLEET), replace(wanted, deadline=terms))
+    assert "3 spot nodes; on-demand wanted for 2" in " ".join(ledger.run("status", FLEET).out.split())
     ledger.fleet(account=replace(account, plan=replace(plan, final=True, problem="time is short")))
     ledger.put(keys.spec(FLEET), replace(wanted, deadline=terms))
     assert "at risk; on-demand to the end; cost 38.80 so far; time is short" in " ".join(

@@ -25,6 +25,7 @@ from spotkeeper_ledger.facts import Fact
 from spotkeeper_responder.deadline import Deadline
 from spotkeeper_responder.fallback import Answer, Market, Situation, Work
 from spotkeeper_responder.model import BACKUP, SPOT, Event, FleetView, NoticeHeard, PriceTold, State
+from spotkeeper_responder.policies import Standing
 from spotkeeper_responder.strength import Strength
 
 HOUR = 3600.0
@@ -182,10 +183,13 @@ def deadline_at(terms: DeadlineSpec, account: Account) -> float:
 
 
 def limited(spec: FleetSpec, ledger: FleetLedger) -> FleetSpec:
-    """Return ``spec`` as it is while no spot is asked for: the same fleet, all of it base."""
-    if spec.deadline is None or asks_for_spot(ledger):
+    """Return ``spec`` as it is while no spot is asked for: the same fleet, all that it wants of it base."""
+    plan = ledger.account.plan if ledger.account else None
+    if spec.deadline is None or plan is None or plan.spot:
         return spec
-    return replace(spec, base=min(spec.target, max(spec.base, spec.maximum)))
+    some = plan.on_demand is not None and plan.on_demand < spec.spot_target
+    target = spec.base + (plan.on_demand or 0) if some else spec.target
+    return replace(spec, target=target, base=min(target, max(spec.base, spec.maximum)))
 
 
 def asks_for_spot(ledger: FleetLedger) -> bool:
@@ -245,9 +249,11 @@ def _record(policy: Deadline, situation: Situation, answer: Answer, now: float) 
     if situation.work is not None and situation.market is not None:
         slack = policy.slack(situation, situation.work, situation.market)
     known = slack is not None and slack.money != float("inf")
+    standing = Standing.of(situation, answer)
     return PlanRecord(
         at=now,
-        buys=situation.work is None or answer.on_demand >= situation.missing > 0,
+        buys=situation.work is None or standing.buys,
+        on_demand=standing.on_demand,
         spot=answer.spot != 0 or not situation.wanted,
         final=answer.final,
         reason=answer.reason,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from spotkeeper_lab.operations.reading import Fleet, Job
 from spotkeeper_ledger import FailureRecord, Pause
+from spotkeeper_responder.fallback import Situation
 from spotkeeper_responder.model import BACKUP, SPOT, FleetView, GroupView, Instance, State
 from spotkeeper_responder.notices import leaving, over
 from spotkeeper_responder.plans import deadline_at
+from spotkeeper_responder.policies import standing
 from spotkeeper_responder.strength import serves
 
 _HOUR = 3600.0
@@ -80,6 +82,8 @@ class DeadlineStatus:
     """What all nodes have cost so far, in the currency of the prices."""
     spot_price: float | None
     """Of a node and hour."""
+    on_demand: int
+    """On-demand nodes beyond the base that the policy wants, as many as are missing now."""
 
 
 @dataclass(frozen=True)
@@ -165,16 +169,17 @@ def status_of(
         outdated=None if groups is None else tuple(i.node for i in instances if _outdated(spec.command_version, i)),
         source="ledger" if groups is None else "cloud",
         problem=problem,
-        deadline=_deadline(fleet, now),
+        deadline=_deadline(fleet, max(0, spec.spot_target - spot.serving), now),
     )
 
 
-def _deadline(fleet: Fleet, now: float) -> DeadlineStatus | None:
-    terms, account = fleet.spec.deadline, fleet.ledger.account
+def _deadline(fleet: Fleet, missing: int, now: float) -> DeadlineStatus | None:
+    spec, terms, account = fleet.spec, fleet.spec.deadline, fleet.ledger.account
     plan = account.plan if account else None
     if terms is None or account is None or plan is None:
         return None
     told = account.price.price if account.price else None
+    held = max(0, (fleet.ledger.backup_desired or 0) - spec.base)
     return DeadlineStatus(
         on_track=not plan.problem,
         problem=plan.problem,
@@ -185,6 +190,7 @@ def _deadline(fleet: Fleet, now: float) -> DeadlineStatus | None:
         ends_on_demand=plan.final,
         spent=account.spent,
         spot_price=told if terms.spot_price is None else terms.spot_price,
+        on_demand=standing(fleet.ledger).answer(Situation(missing=missing, held=held)).on_demand,
     )
 
 

@@ -64,7 +64,8 @@ def _lines(status: FleetStatus, now: float) -> Iterator[tuple[str, RenderableTyp
         asked = "" if group.desired is None else f", {group.desired} asked for"
         yield name, f"{group.serving} serving of {count(group.nodes, 'node')}{asked}"
     lasting = "" if status.shortfall_seconds is None else f", for {span(status.shortfall_seconds)}"
-    yield "missing", f"{count(status.shortfall, 'spot node')}{lasting}"
+    instead = f"; on-demand wanted for {status.deadline.on_demand}" if status.deadline and status.shortfall else ""
+    yield "missing", f"{count(status.shortfall, 'spot node')}{lasting}{instead}"
     yield "last tick", _tick(status)
     if status.pause:
         yield "paused", paused(status.pause, now)

@@ -2,7 +2,8 @@
 
 Around them stands what the responder does with an answer (:mod:`spotkeeper_responder.sizes`): more on-demand is bought
 at once, it is given back only after spot has been back for the hysteresis, and what is missing while it boots is not
-bought. A function is not called again while its own answer says that it still holds.
+bought. ``deadline`` is asked once a look, and what stands of its answer says what of it is enough. A function is not
+called again while its own answer says that it still holds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 from spotkeeper_lab.simulator.engine import Player, Seen, Wanted
 from spotkeeper_lab.simulator.job import Job
 from spotkeeper_lab.simulator.market import Windows
+from spotkeeper_responder.deadline import Deadline
 from spotkeeper_responder.fallback import Answer, FallbackPolicy, Market, Situation, Work
+from spotkeeper_responder.policies import Standing
 
 REMEMBERED = 32
 """How many spells and gaps are remembered, as in the ledger."""
@@ -73,9 +76,10 @@ class _Responders:
         wanted = job.nodes - job.base
         ready, held = int(seen.spot_ready[row]), int(seen.spot_held[row])
         memory.short_since = None if ready >= wanted else now if memory.short_since is None else memory.short_since
-        raised = self._asked(row, seen, wanted - held)
+        asked = self._situation(row, seen, wanted - held)
+        raised = self._responder.policy.answer(asked)
         memory.size = max(memory.size, min(job.nodes, job.base + raised.on_demand))
-        lowered = raised if held == ready else self._asked(row, seen, wanted - ready)
+        lowered = raised if held == ready or raised.spot == 0 else self._lowered(row, seen, asked, raised)
         until = now + min(raised.holds_seconds, lowered.holds_seconds)
         memory.lower(job.base + lowered.on_demand, now, self._responder.hysteresis_seconds)
         if memory.surplus_since is not None:
@@ -86,35 +90,40 @@ class _Responders:
         self._on_demand[row], self._spot[row], self._until[row] = memory.size, asks, until
         self._saves[row] = raised.checkpoint
 
-    def _asked(self, row: int, seen: Seen, missing: int) -> Answer:
+    def _lowered(self, row: int, seen: Seen, asked: Situation, raised: Answer) -> Answer:
+        """Return what is enough while nodes boot."""
+        now_missing = self._situation(row, seen, asked.wanted - int(seen.spot_ready[row]))
+        if isinstance(self._responder.policy, Deadline):
+            return Standing.of(asked, raised).answer(now_missing)
+        return self._responder.policy.answer(now_missing)
+
+    def _situation(self, row: int, seen: Seen, missing: int) -> Situation:
         memory, job, now = self._fleets[row], self._job, float(seen.now[row])
         speed = job.usual_speed
         done, saved = float(seen.done[row]), float(seen.saved[row])
-        return self._responder.policy.answer(
-            Situation(
-                missing=missing,
-                lasted=0.0 if memory.short_since is None else now - memory.short_since,
-                held=memory.size - job.base,
-                serving=int(seen.spot_ready[row]),
-                wanted=job.nodes - job.base,
-                base=job.base,
-                final=memory.final,
-                work=Work(
-                    time_left=job.deadline_seconds - now,
-                    remaining=(job.work_seconds - saved) / speed,
-                    whole=job.work_seconds / speed,
-                    allowed=job.deadline_seconds,
-                    unsaved=(done - saved) / speed,
-                ),
-                market=Market(
-                    spot_price=float(seen.price[row]),
-                    on_demand_price=self._on_demand_price,
-                    spent=float(seen.spent[row]),
-                    ages=tuple(now - since for since in memory.launched),
-                    spells=tuple(memory.spells),
-                    gaps=tuple(memory.gaps),
-                ),
-            )
+        return Situation(
+            missing=missing,
+            lasted=0.0 if memory.short_since is None else now - memory.short_since,
+            held=memory.size - job.base,
+            serving=int(seen.spot_ready[row]),
+            wanted=job.nodes - job.base,
+            base=job.base,
+            final=memory.final,
+            work=Work(
+                time_left=job.deadline_seconds - now,
+                remaining=(job.work_seconds - saved) / speed,
+                whole=job.work_seconds / speed,
+                allowed=job.deadline_seconds,
+                unsaved=(done - saved) / speed,
+            ),
+            market=Market(
+                spot_price=float(seen.price[row]),
+                on_demand_price=self._on_demand_price,
+                spent=float(seen.spent[row]),
+                ages=tuple(now - since for since in memory.launched),
+                spells=tuple(memory.spells),
+                gaps=tuple(memory.gaps),
+            ),
         )
 
 

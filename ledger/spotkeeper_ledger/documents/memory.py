@@ -107,7 +107,9 @@ class PlanRecord(Fact):
 
     at: float
     buys: bool
-    """Whether on-demand is bought for what is missing; otherwise only what is held of it is kept."""
+    """Whether on-demand is bought for all that is missing; otherwise what is held of it is kept."""
+    on_demand: Optional[int] = None
+    """How many on-demand nodes beyond the base are wanted at most, where ``buys`` does not say it."""
     spot: bool = True
     """Whether spot is asked for."""
     final: bool = False
