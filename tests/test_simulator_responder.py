@@ -119,7 +119,7 @@ def test_a_part_of_what_is_missing_is_bought_and_kept_until_spot_has_joined():
 @settings(max_examples=30)
 @given(
     data=st.data(),
-    policy=st.sampled_from([Never(), Mirror(), Patient(200.0), Patient(1700.0)]),
+    policy=st.sampled_from([Never(), Mirror(), Patient(240.0), Patient(1740.0)]),
     hysteresis=st.sampled_from([0.0, 240.0]),
 )
 def test_to_skip_calls_while_an_answer_holds_changes_nothing(data, policy, hysteresis):
