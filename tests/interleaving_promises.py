@@ -19,6 +19,7 @@ from spotkeeper_ledger import (
     FleetSpec,
     Members,
     NoticeRecord,
+    PriceRecord,
     Stored,
     Unavailable,
     keys,
@@ -197,8 +198,8 @@ class GatedCloud:
     def launch_failures(self, spec: FleetSpec, since: float) -> Sequence[LaunchFailed]:
         return self._call("launch_failures", lambda: self._cloud.launch_failures(spec, since))
 
-    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:
-        return self._call("spot_price", lambda: self._cloud.spot_price(spec, nodes))
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str], now: float) -> PriceRecord | None:
+        return self._call("spot_price", lambda: self._cloud.spot_price(spec, nodes, now))
 
     def fleets_of(self, nodes: Collection[str]) -> Mapping[str, str]:
         return self._call("fleets_of", lambda: self._cloud.fleets_of(nodes))

@@ -14,6 +14,7 @@ from spotkeeper_ledger import (
     NodeSeen,
     NoticeRecord,
     PolicySpec,
+    PriceRecord,
     notice_id,
 )
 from spotkeeper_responder import (
@@ -230,9 +231,9 @@ class SimCloud:
     shows_failures: bool = False
     price: float | None = None
 
-    def spot_price(self, wanted: FleetSpec, nodes: Collection[str]) -> float | None:
+    def spot_price(self, wanted: FleetSpec, nodes: Collection[str], now: float) -> PriceRecord | None:
         self._call("spot_price", wanted.fleet)
-        return self.price
+        return None if self.price is None else PriceRecord(self.price, now)
 
     def groups(self, wanted: FleetSpec) -> tuple[GroupView, GroupView]:
         self._call("groups", wanted.fleet)

@@ -16,7 +16,7 @@ from moto import mock_aws
 from moto.sns.models import sns_backends
 
 from responder_support import spec
-from spotkeeper_ledger import DeadlineSpec
+from spotkeeper_ledger import DeadlineSpec, PriceRecord
 from spotkeeper_responder import (
     CAPACITY,
     QUOTA,
@@ -27,7 +27,7 @@ from spotkeeper_responder import (
     State,
     Termination,
 )
-from spotkeeper_responder.aws import AwsCloud, Clients
+from spotkeeper_responder.aws import AwsCloud, Clients, SpotPrices
 
 RESPONDER = "spotkeeper-123456789012-us-east-1"
 TOPIC = f"arn:aws:sns:us-east-1:123456789012:{RESPONDER}-alerts"
@@ -76,6 +76,7 @@ def cloud(clients: Clients, pauses: list[float]) -> AwsCloud:
     """Ten seconds, of which only pauses use up any."""
     return AwsCloud(
         clients,
+        SpotPrices(),
         responder=RESPONDER,
         document="notice",
         topic=TOPIC,
@@ -361,6 +362,7 @@ class TestPrices:
 
     TERMS = DeadlineSpec(on_demand_price=3.0, hours=9.0, node_types=("g5.xlarge", "g5.2xlarge"))
     WANTED = spec("deadline", deadline=TERMS)
+    NOW = 1_800_000_000.0
 
     def price(self, kind: str, zone: str, price: str) -> Mapping[str, Any]:
         return {"InstanceType": kind, "AvailabilityZone": zone, "SpotPrice": price, "ProductDescription": "Linux/UNIX"}
@@ -386,12 +388,37 @@ class TestPrices:
             self.price("g5.xlarge", "us-east-1b", "0.43"),
             self.price("g5.xlarge", "us-east-1c", "9.99"),
         ]
-        history = {"SpotPriceHistory": pages}
-        asked = answer(clients.ec2, "DescribeSpotPriceHistory", history, history)
-        assert cloud.spot_price(self.WANTED, ["i1", "i2"]) == 0.43
-        assert cloud.spot_price(self.WANTED, ["i1"]) == 0.41
-        assert asked[0]["InstanceType.1"] == "g5.xlarge"
-        assert asked[0]["StartTime"] == asked[0]["EndTime"], "the price now"
+        asked = answer(clients.ec2, "DescribeSpotPriceHistory", {"SpotPriceHistory": pages})
+        assert cloud.spot_price(self.WANTED, ["i1", "i2"], self.NOW) == PriceRecord(0.43, self.NOW)
+        assert cloud.spot_price(self.WANTED, ["i1"], self.NOW + 60) == PriceRecord(0.41, self.NOW)
+        assert [each["InstanceType.1"] for each in asked] == ["g5.xlarge"]
+        assert asked[0]["StartTime"] == asked[0]["EndTime"] == "2027-01-15T08:00:00Z", "the price now"
+
+    def test_of_prices_that_were_read_one_after_the_other_the_older_says_how_old_it_is(
+        self, clients: Clients, cloud: AwsCloud
+    ) -> None:
+        self.described(clients)
+        cloud.groups(self.WANTED)
+        narrow = replace(self.WANTED, deadline=replace(self.TERMS, node_types=("g5.xlarge",)))
+        answer(
+            clients.ec2,
+            "DescribeSpotPriceHistory",
+            {"SpotPriceHistory": [self.price("g5.xlarge", "us-east-1a", "0.4")]},
+            {"SpotPriceHistory": [self.price("g5.2xlarge", "us-east-1a", "0.8")]},
+        )
+        assert cloud.spot_price(narrow, [], self.NOW) == PriceRecord(0.4, self.NOW)
+        assert cloud.spot_price(self.WANTED, [], self.NOW + 200) == PriceRecord(0.8, self.NOW)
+
+    def test_it_is_asked_for_once(self, clients: Clients, cloud: AwsCloud, pauses: list[float]) -> None:
+        self.described(clients)
+        cloud.groups(self.WANTED)
+        asked = answer(clients.ec2, "DescribeSpotPriceHistory", error("RequestLimitExceeded"))
+        calls = cloud.calls
+        with pytest.raises(ClientError):
+            cloud.spot_price(self.WANTED, [], self.NOW)
+        with pytest.raises(LookupError):
+            cloud.spot_price(self.WANTED, [], self.NOW + 1)
+        assert (len(asked), cloud.calls - calls, pauses) == (1, 1, [])
 
     def test_before_there_is_a_node_it_is_the_dearest_that_there_might_be(
         self, clients: Clients, cloud: AwsCloud
@@ -400,13 +427,13 @@ class TestPrices:
         cloud.groups(self.WANTED)
         pages = [self.price("g5.2xlarge", "us-east-1b", "0.80"), self.price("g5.xlarge", "us-east-1a", "0.41")]
         answer(clients.ec2, "DescribeSpotPriceHistory", {"SpotPriceHistory": pages})
-        assert cloud.spot_price(self.WANTED, []) == 0.8
+        assert cloud.spot_price(self.WANTED, [], self.NOW) == PriceRecord(0.8, self.NOW)
 
     def test_nobody_knows_it_of_types_that_nobody_names(self, clients: Clients, cloud: AwsCloud) -> None:
         self.described(clients)
         cloud.groups(self.WANTED)
         open_to_all = replace(self.WANTED, deadline=replace(self.TERMS, node_types=()))
-        assert cloud.spot_price(open_to_all, []) is None
+        assert cloud.spot_price(open_to_all, [], self.NOW) is None
         assert "ec2" not in vars(clients), "nor is the client made, whose model is large"
 
     def test_all_pages_are_read(self, clients: Clients, cloud: AwsCloud) -> None:
@@ -415,7 +442,7 @@ class TestPrices:
         first = {"SpotPriceHistory": [self.price("g5.xlarge", "us-east-1a", "0.4")], "NextToken": "more"}
         second = {"SpotPriceHistory": [self.price("g5.xlarge", "us-east-1b", "0.5")]}
         answer(clients.ec2, "DescribeSpotPriceHistory", first, second)
-        assert cloud.spot_price(self.WANTED, []) == 0.5
+        assert cloud.spot_price(self.WANTED, [], self.NOW) == PriceRecord(0.5, self.NOW)
 
 
 def test_clients_are_made_when_needed_and_once(clients: Clients) -> None:

@@ -24,7 +24,18 @@ import spotkeeper_ledger
 import spotkeeper_responder
 from responder_support import spec
 from spotkeeper.archives import function_sources
-from spotkeeper_ledger import FleetLedger, FleetSpec, Members, NodeNotice, SignalBoard, dump, keys, load, notice_id
+from spotkeeper_ledger import (
+    DeadlineSpec,
+    FleetLedger,
+    FleetSpec,
+    Members,
+    NodeNotice,
+    SignalBoard,
+    dump,
+    keys,
+    load,
+    notice_id,
+)
 from spotkeeper_responder.aws import handler
 
 LEDGER = "spotkeeper-123456789012-us-east-1"
@@ -160,10 +171,15 @@ class Account:
         }
         self.ssm.create_document(Name=f"{LEDGER}-notice", DocumentType="Command", Content=json.dumps(content))
 
-    def fleet(self, name: str, *, responder: str = LEDGER) -> FleetSpec:
+    def fleet(self, name: str, *, responder: str = LEDGER, deadline: DeadlineSpec | None = None) -> FleetSpec:
         """Make a fleet of three spot nodes."""
         wanted = spec(
-            fleet=name, target=3, spot_group=f"spotkeeper-{name}-spot", backup_group=f"spotkeeper-{name}-backup"
+            "mirror" if deadline is None else "deadline",
+            fleet=name,
+            target=3,
+            spot_group=f"spotkeeper-{name}-spot",
+            backup_group=f"spotkeeper-{name}-backup",
+            deadline=deadline,
         )
         for group, size in ((wanted.spot_group, 3), (wanted.backup_group, 0)):
             self.autoscaling.create_auto_scaling_group(
@@ -309,6 +325,19 @@ def test_a_launch_and_an_end_by_event(account: Account, function: Function) -> N
     ended = event("aws.autoscaling", "EC2 Instance Terminate Successful", EC2InstanceId=gone, **group)
     assert function(launched, ended).failed == set()
     assert account.get(Members, keys.MEMBERS).nodes[new] == "events"
+
+
+def test_prices_that_were_read_for_one_fleet_are_told_another_with_their_age(
+    account: Account, function: Function
+) -> None:
+    terms = DeadlineSpec(on_demand_price=3.0, hours=9.0, node_types=("t3.micro",))
+    first = account.fleet("priced", deadline=terms)
+    function(TICK)
+    second = account.fleet("priced-too", deadline=terms)
+    function(TICK)
+    told, later = (account.get(FleetLedger, keys.ledger(fleet.fleet)).account for fleet in (first, second))
+    assert told.price == later.price
+    assert told.price.at <= told.since < later.since
 
 
 def test_a_ledger_that_is_away_lets_the_signal_out_and_touches_no_size(account: Account, function: Function) -> None:

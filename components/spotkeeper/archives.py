@@ -96,6 +96,7 @@ RESPONDER_FILES = (
     "aws/events.py",
     "aws/failures.py",
     "aws/handler.py",
+    "aws/prices.py",
     "deadline.py",
     "drains.py",
     "fallback.py",

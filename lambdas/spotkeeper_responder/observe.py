@@ -21,7 +21,6 @@ from spotkeeper_ledger import (
     NodeNotice,
     NodeReport,
     NoticeRecord,
-    PriceRecord,
     Progress,
     keys,
     load,
@@ -31,7 +30,7 @@ from spotkeeper_ledger.facts import Fact
 from spotkeeper_responder.drains import CALLS_PER_TICK
 from spotkeeper_responder.model import Event, FleetView, JobEnded, NoticeHeard, NoticeWritten, PriceTold, Tick
 from spotkeeper_responder.notices import leaving, over
-from spotkeeper_responder.ports import Cloud, Log
+from spotkeeper_responder.ports import PRICE_SECONDS, Cloud, Log
 from spotkeeper_responder.reconcile import fresh
 from spotkeeper_responder.updates import outdated
 from spotkeeper_responder.watch import WatchedBoard
@@ -40,8 +39,6 @@ MAX_NODE_DOCUMENT_BYTES = 64 * 1024
 """Largest document of a node that is parsed."""
 LOOK_FOR_FAILURES_AFTER_SECONDS = 60.0
 """Age of a shortfall from which on the group's own record is asked why: the event about it may be lost."""
-PRICE_SECONDS = 300.0
-"""Age of a spot price from which on it is asked for again."""
 LOST_NOTICES_PER_TICK = 50
 """Most notices of nodes that are read on a tick because nobody has said that they were written."""
 
@@ -195,11 +192,11 @@ def _price(
     if terms is None or terms.spot_price is not None or (known and now - known.at < PRICE_SECONDS):
         return []
     try:
-        price = cloud.spot_price(spec, [instance.node for instance in view.spot.live])
+        price = cloud.spot_price(spec, [instance.node for instance in view.spot.live], now)
     except Exception as error:  # noqa: BLE001 - whatever it is, the fleet has to be looked after without a price
         log("WARNING", "the spot price is not known", fleet=spec.fleet, error=f"{type(error).__name__}: {error}")
         return []
-    return [] if price is None else [PriceTold(PriceRecord(price, now))]
+    return [] if price is None else [PriceTold(price)]
 
 
 def _reported_at(spec: FleetSpec, files: Mapping[str, Entry]) -> dict[str, float]:

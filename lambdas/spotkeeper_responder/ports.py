@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from spotkeeper_ledger import FleetSpec
+from spotkeeper_ledger import FleetSpec, PriceRecord
 from spotkeeper_responder.model import Completion, GroupView, LaunchFailed, Termination
+
+PRICE_SECONDS = 300.0
+"""Age of a spot price from which on it is asked for again."""
 
 
 class Cloud(Protocol):
@@ -31,9 +34,10 @@ class Cloud(Protocol):
     def launch_failures(self, spec: FleetSpec, since: float) -> Sequence[LaunchFailed]:
         """Return the failed launches of the spot group since a moment, Unix seconds."""
 
-    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:
-        """Return what a spot node and hour costs now: of ``nodes`` the dearest, or of all that the fleet might get.
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str], now: float) -> PriceRecord | None:
+        """Return what a spot node and hour costs: of ``nodes`` the dearest, or of all that the fleet might get.
 
+        It may have been read for another fleet, less than :data:`PRICE_SECONDS` before ``now``, in Unix seconds.
         ``None`` where the cloud does not say.
         """
 

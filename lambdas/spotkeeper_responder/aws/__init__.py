@@ -7,5 +7,6 @@ the function's environment.
 from spotkeeper_responder.aws.cloud import AwsCloud, Clients
 from spotkeeper_responder.aws.events import parse
 from spotkeeper_responder.aws.failures import classify
+from spotkeeper_responder.aws.prices import SpotPrices
 
-__all__ = ["AwsCloud", "Clients", "classify", "parse"]
+__all__ = ["AwsCloud", "Clients", "SpotPrices", "classify", "parse"]

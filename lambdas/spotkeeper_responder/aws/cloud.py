@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,14 +14,16 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own
 
-from spotkeeper_ledger import FleetSpec
+from spotkeeper_ledger import FleetSpec, PriceRecord
 from spotkeeper_responder.aws.failures import classify
+from spotkeeper_responder.aws.prices import SpotPrices
 from spotkeeper_responder.model import SPOT, Completion, GroupView, Instance, LaunchFailed, State, Termination
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import SpotPriceTypeDef
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
 
@@ -114,6 +116,7 @@ class AwsCloud:
 
     Args:
         clients: kept between batches.
+        prices: kept between batches.
         responder: the name of the responder that the groups are tagged with.
         document: name of the SSM document that tells agents of a notice.
         topic: ARN of the SNS topic that tells people.
@@ -124,6 +127,7 @@ class AwsCloud:
     def __init__(
         self,
         clients: Clients,
+        prices: SpotPrices,
         *,
         responder: str,
         document: str,
@@ -131,7 +135,7 @@ class AwsCloud:
         time_left: Callable[[], float],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._clients = clients
+        self._clients, self._prices = clients, prices
         self._responder = responder
         self._document = document
         self._topic = topic
@@ -178,33 +182,31 @@ class AwsCloud:
         }
         return view_of(spot), view_of(found[spec.backup_group])
 
-    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:
-        """Return what a spot node and hour costs now, in dollars: the dearest of ``nodes``, or of all there might be.
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str], now: float) -> PriceRecord | None:
+        """Return what a spot node and hour costs, in dollars: the dearest of ``nodes``, or of all there might be.
 
         The groups have to have been described before. ``None`` where nobody says of which types nodes might be, as with
         ``instance_requirements`` before the first node.
         """
         running = {self._places[node] for node in nodes if node in self._places}
         types = {kind for kind, _ in running} or set(spec.deadline.node_types if spec.deadline else ())
-        if not types:
-            return None
         zones = self._zones.get(spec.spot_group, frozenset())
-        prices = {place: price for place, price in self._prices(sorted(types)).items() if place[1] in zones}
-        return max((price for place, price in prices.items() if not running or place in running), default=None)
+        told = self._prices.of(sorted(types), now, self._price_history).items()
+        usable = [record for place, record in told if place[1] in zones and (not running or place in running)]
+        return PriceRecord(max(r.price for r in usable), min(r.at for r in usable)) if usable else None
 
-    def _prices(self, types: Sequence[str]) -> dict[tuple[str, str], float]:
-        """Return the present spot price of each type in each zone."""
-        found: dict[tuple[str, str], float] = {}
-        now = datetime.now(UTC)
+    def _price_history(self, types: Sequence[str], at: float) -> Iterator[SpotPriceTypeDef]:
+        """Yield the prices at a moment. Each page is tried once: fleets are looked after without a price, too."""
+        moment = datetime.fromtimestamp(at, UTC)
         # The last change before a moment is the price at it.
-        query: dict[str, Any] = {"ProductDescriptions": [PRODUCT], "StartTime": now, "EndTime": now}
+        query: dict[str, Any] = {"ProductDescriptions": [PRODUCT], "StartTime": moment, "EndTime": moment}
         query["InstanceTypes"] = types
         while True:
-            answer = self._call(lambda: self._clients.ec2.describe_spot_price_history(**query))
-            for each in answer["SpotPriceHistory"]:
-                found.setdefault((each["InstanceType"], each["AvailabilityZone"]), float(each["SpotPrice"]))
+            self._calls += 1
+            answer = self._clients.ec2.describe_spot_price_history(**query)
+            yield from answer["SpotPriceHistory"]
             if not answer.get("NextToken"):
-                return found
+                return
             query["NextToken"] = answer["NextToken"]
 
     def fleets_of(self, nodes: Collection[str]) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from spotkeeper_ledger import open_board
 from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
 from spotkeeper_responder.aws.cloud import AwsCloud, Clients
 from spotkeeper_responder.aws.events import parse
+from spotkeeper_responder.aws.prices import SpotPrices
 from spotkeeper_responder.logs import log
 from spotkeeper_responder.malformed import MalformedEvent
 from spotkeeper_responder.model import Heard, NoticeHeard, NoticeWritten
@@ -52,7 +53,7 @@ def handle(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[st
     name = ledger.removeprefix("s3://").partition("/")[0]
     document = os.environ["SPOTKEEPER_DOCUMENT"]
     topic = os.environ["SPOTKEEPER_TOPIC_ARN"]
-    cloud = AwsCloud(_clients(), responder=name, document=document, topic=topic, time_left=time_left)
+    cloud = AwsCloud(_clients(), _prices(), responder=name, document=document, topic=topic, time_left=time_left)
     board = _board(ledger)
     responder = Responder(name, board=board, cloud=cloud, time_left=time_left, worker=_worker())
     heard = _heard(event["Records"])
@@ -88,3 +89,8 @@ def _worker() -> Executor:
 @cache
 def _clients() -> Clients:
     return Clients()
+
+
+@cache
+def _prices() -> SpotPrices:
+    return SpotPrices()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from spotkeeper_ledger import FleetSpec, Unavailable
+from spotkeeper_ledger import FleetSpec, PriceRecord, Unavailable
 from spotkeeper_responder.gcp.compute import Compute
 from spotkeeper_responder.gcp.failures import classify
 from spotkeeper_responder.gcp.names import node_of, place_of
@@ -76,7 +76,7 @@ class GcpCloud:
         """
         return tuple(self._errors.get(spec.spot_group, ()))
 
-    def spot_price(self, spec: FleetSpec, nodes: Collection[str]) -> float | None:  # noqa: ARG002 - see below
+    def spot_price(self, spec: FleetSpec, nodes: Collection[str], now: float) -> PriceRecord | None:  # noqa: ARG002
         """Return ``None``: Compute Engine does not tell prices, so that the fleet's user has to."""
         return None
 
