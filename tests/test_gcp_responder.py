@@ -24,6 +24,7 @@ from spotkeeper.archives import function_digest, function_sources
 from spotkeeper.gcp.alarms import ALARMS, ANNOUNCEMENT, Written, entries
 from spotkeeper.gcp.events import ANSWER_SECONDS
 from spotkeeper.gcp.function import FUNCTION_SECONDS
+from spotkeeper.outputs import schema_name
 from spotkeeper_lab.local_gcp import log_filter
 from spotkeeper_responder.gcp import handler
 from spotkeeper_responder.gcp.events import KIND, NOTICE, TICK
@@ -76,7 +77,9 @@ def test_names_go_by_convention(usual: Declared) -> None:
     assert usual.exports["subscription_name"] == f"{R}-events"
     assert usual.exports["dead_letter_subscription_name"] == f"{R}-events-dead"
     assert usual.exports["service_account_email"] == account(usual, "responder")
-    assert set(usual.notes.outputs["keeper"]) == set(spotkeeper.GcpInterruptionResponder.__annotations__)
+    assert set(usual.notes.outputs["keeper"]) == set(
+        map(schema_name, spotkeeper.GcpInterruptionResponder.__annotations__)
+    )
 
 
 def test_every_name_fits_for_the_longest_bucket_name() -> None:

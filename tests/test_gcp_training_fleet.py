@@ -17,6 +17,7 @@ from gcp_resources import GCP_PROJECT, GCP_REGION, ROOT, ZONES
 from pulumi_support import Declared, declare
 from spotkeeper.archives import agent_archive
 from spotkeeper.gcp.templates import NEXT_RUN, version_of
+from spotkeeper.outputs import schema_name
 from spotkeeper_agent import AgentConfig
 from spotkeeper_ledger import load
 from spotkeeper_ledger.documents import FleetSpec
@@ -295,7 +296,7 @@ def test_a_long_command_is_fine_and_a_huge_one_is_not() -> None:
 
 
 def test_outputs_are_registered_and_known(usual: Declared) -> None:
-    assert set(usual.notes.outputs["train"]) == set(spotkeeper.GcpTrainingFleet.__annotations__)
+    assert set(usual.notes.outputs["train"]) == set(map(schema_name, spotkeeper.GcpTrainingFleet.__annotations__))
     assert usual.exports["fleet"] == FLEET
     assert usual.exports["backup_group_name"] == f"spotkeeper-{FLEET}-backup"
     assert usual.exports["ledger_prefix"] == f"gs://{RESPONDER}/fleets/{FLEET}/"

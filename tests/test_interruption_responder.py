@@ -17,6 +17,7 @@ from spotkeeper.archives import function_sources
 from spotkeeper.aws.alarms import ALARMS
 from spotkeeper.aws.events import RULES
 from spotkeeper.aws.notice_document import COMMAND, PARAMETERS, content
+from spotkeeper.outputs import schema_name
 from spotkeeper_responder.metrics import FLEET_UNITS, RESPONDER_UNITS
 
 R = f"spotkeeper-{ACCOUNT}-{REGION}"
@@ -45,7 +46,9 @@ def test_names_go_by_convention(usual: Declared) -> None:
     assert usual.exports["dead_letter_queue_url"].endswith(f"/{R}-events-dead")
     assert usual.exports["topic_arn"].endswith(f":{R}-alerts")
     assert usual.exports["role_arn"].endswith(f":role/{R}-responder")
-    assert set(usual.notes.outputs["keeper"]) == set(spotkeeper.AwsInterruptionResponder.__annotations__)
+    assert set(usual.notes.outputs["keeper"]) == set(
+        map(schema_name, spotkeeper.AwsInterruptionResponder.__annotations__)
+    )
 
 
 def test_every_name_fits_for_the_longest_bucket_name() -> None:

@@ -16,6 +16,7 @@ from spotkeeper.archives import agent_archive
 from spotkeeper.aws.groups import hook_timeout
 from spotkeeper.fleet import plan_fleet
 from spotkeeper.fleet_documents import agent_config
+from spotkeeper.outputs import schema_name
 from spotkeeper_agent import AgentConfig
 from spotkeeper_ledger import load
 from spotkeeper_ledger.documents import FleetSpec
@@ -340,7 +341,7 @@ def test_accelerators_that_are_named_are_wanted_and_others_are_not() -> None:
 
 
 def test_outputs_are_registered_and_known(usual: Declared) -> None:
-    assert set(usual.notes.outputs["train"]) == set(spotkeeper.AwsTrainingFleet.__annotations__)
+    assert set(usual.notes.outputs["train"]) == set(map(schema_name, spotkeeper.AwsTrainingFleet.__annotations__))
     assert usual.exports["fleet"] == FLEET
     assert usual.exports["backup_group_arn"].endswith(f"group/spotkeeper-{FLEET}-backup")
     assert usual.exports["ledger_prefix"] == f"s3://{RESPONDER}/fleets/{FLEET}/"

@@ -17,6 +17,7 @@ from spotkeeper.aws.tags import responder_tags, user_tags
 from spotkeeper.errors import InputError
 from spotkeeper.inputs import known_only, now_or_later, whole_number
 from spotkeeper.naming import check_bucket_name
+from spotkeeper.outputs import outputs_of
 
 # fmt: off
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -118,4 +119,4 @@ class AwsInterruptionResponder(pulumi.ComponentResource):
         self.function_name, self.role_arn = reacting.function.name, reacting.role.arn
         self.queue_url, self.dead_letter_queue_url = arriving.queue.url, arriving.dead.url
         self.document_name, self.topic_arn = document.name, topic.arn
-        self.register_outputs({output: getattr(self, output) for output in AwsInterruptionResponder.__annotations__})
+        self.register_outputs(outputs_of(self, AwsInterruptionResponder))

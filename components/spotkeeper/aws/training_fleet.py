@@ -21,6 +21,7 @@ from spotkeeper.aws.tags import fleet_tags, user_tags
 from spotkeeper.fleet import check_command, plan_fleet
 from spotkeeper.inputs import known_only, now_or_later, required, whole_number
 from spotkeeper.naming import check_apart, fleet_id, parse_checkpoint_uri, parse_responder
+from spotkeeper.outputs import outputs_of
 from spotkeeper.overdue import refused_if_new
 from spotkeeper.pools import WEIGHTS
 from spotkeeper_ledger import keys
@@ -154,7 +155,7 @@ class AwsTrainingFleet(pulumi.ComponentResource):
         self.role_name, self.role_arn = role.role.name, role.role.arn
         self.launch_template_id = template.id
         self.ledger_prefix = responder.apply(lambda known: f"s3://{known}/{keys.fleet_prefix(fleet)}")
-        self.register_outputs({output: getattr(self, output) for output in AwsTrainingFleet.__annotations__})
+        self.register_outputs(outputs_of(self, AwsTrainingFleet))
 
 
 def _template_version(group: aws.autoscaling.Group) -> pulumi.Output[str]:

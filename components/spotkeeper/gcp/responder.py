@@ -14,6 +14,7 @@ from spotkeeper.gcp.labels import RESPONDER, user_labels
 from spotkeeper.gcp.ledger_bucket import ledger_bucket
 from spotkeeper.gcp.place import place_of
 from spotkeeper.inputs import known_only, now_or_later
+from spotkeeper.outputs import outputs_of
 
 
 class GcpInterruptionResponderArgs(TypedDict):
@@ -125,4 +126,4 @@ class GcpInterruptionResponder(pulumi.ComponentResource):
         self.service_account_email = reacting.account.email
         self.topic_id, self.subscription_name = arriving.topic.id, subscription.name
         self.dead_letter_subscription_name = arriving.dead_letters.name
-        self.register_outputs({output: getattr(self, output) for output in GcpInterruptionResponder.__annotations__})
+        self.register_outputs(outputs_of(self, GcpInterruptionResponder))

@@ -21,6 +21,7 @@ from spotkeeper.gcp.spec_object import spec_object
 from spotkeeper.gcp.templates import templates, version_of
 from spotkeeper.inputs import known_only, now_or_later, required
 from spotkeeper.naming import check_apart, fleet_id, parse_checkpoint_uri, parse_responder
+from spotkeeper.outputs import outputs_of
 from spotkeeper.overdue import refused_if_new
 from spotkeeper_ledger import keys
 
@@ -149,7 +150,7 @@ class GcpTrainingFleet(pulumi.ComponentResource):
         self.spot_group_name, self.backup_group_name = spot.name, backup.name
         self.service_account_email = node.account.email
         self.ledger_prefix = responder.apply(lambda known: f"gs://{known}/{keys.fleet_prefix(fleet)}")
-        self.register_outputs({output: getattr(self, output) for output in GcpTrainingFleet.__annotations__})
+        self.register_outputs(outputs_of(self, GcpTrainingFleet))
 
 
 def _check_image(image: str) -> str:
