@@ -10,7 +10,7 @@ PACKAGES := components lambdas instance ledger lab
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearsals test test-frameworks coverage bench lint format clean
+.PHONY: help rehearse rehearsals test test-frameworks coverage bench lint format schema clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ lint: $(INSTALLED) ## check style and types
 format: $(INSTALLED) ## bring the code into the project's form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+schema: $(INSTALLED) ## renew plugin/schema.json, the contract with other languages (docs/languages.md)
+	$(BIN)/python plugin --schema > plugin/schema.new
+	mv plugin/schema.new plugin/schema.json
 
 clean: ## remove what was installed and made
 	rm -rf $(VENV) $(FRAMEWORKS) out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

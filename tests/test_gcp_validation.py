@@ -104,7 +104,7 @@ FLEET = {
     "narrow": (
         {"zones": [ZONES[0]]},
         "machine_types: was ['n2-standard-8', 'n2d-standard-8'] in 1 zone, which makes 2 candidate pools (types times "
-        "zones), expected at least 6 (more types, or more zones), or accept_narrow_pool=True",
+        "zones), expected at least 6 (more types, or more zones), or accept_narrow_pool",
     ),
     "disk": ({"boot_disk_type": "pd-standard"}, "boot_disk_type: was 'pd-standard', expected 'pd-balanced' or 'pd-ssd"),
     "disk of newer types": (

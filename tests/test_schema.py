@@ -1,30 +1,45 @@
-"""The components as other languages see them."""
+"""The components as other languages see them: the contract in ``plugin/schema.json``, and what has to be true of it."""
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pulumi.provider.experimental.component import ComponentProvider
 
-import spotkeeper
+from spotkeeper.plugin import Components
+
+ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.xdist_group("pulumi_gcp")  # the provider takes seconds to load: one process does it
 
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    components: Any = [
-        spotkeeper.AwsTrainingFleet,
-        spotkeeper.AwsInterruptionResponder,
-        spotkeeper.GcpTrainingFleet,
-        spotkeeper.GcpInterruptionResponder,
-    ]
-    text = ComponentProvider(components, name="spotkeeper", version="0.1.0").schema
-    parsed: dict[str, Any] = json.loads(text)
+    parsed: dict[str, Any] = json.loads((ROOT / "plugin/schema.json").read_text("utf-8"))
     return parsed
+
+
+def test_the_contract_is_what_the_components_are() -> None:
+    kept = (ROOT / "plugin/schema.json").read_text("utf-8").splitlines()
+    made = (Components().schema or "").splitlines()
+    changed = "\n".join(difflib.unified_diff(kept, made, "plugin/schema.json", "the components", lineterm="", n=1))
+    assert not changed, (
+        f"the contract with other languages changes:\n\n{changed}\n\n"
+        "docs/languages.md says what is a breaking change. If this is meant, renew the file with `make schema`, and "
+        "tell it in CHANGELOG.md."
+    )
+
+
+def test_the_version_is_that_of_the_distribution(schema: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert schema["version"] == project["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", schema["version"]), "what Pulumi compares with the tag"
 
 
 def properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

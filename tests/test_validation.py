@@ -149,7 +149,7 @@ FLEET = {
     "narrow": (
         {"subnet_ids": ONE_ZONE},
         "instance_types: was ['g5.xlarge', 'g5.2xlarge'] in 1 zone, which makes 2 candidate pools (types times zones), "
-        "expected at least 6 (more types, or subnets in more zones), or accept_narrow_pool=True",
+        "expected at least 6 (more types, or subnets in more zones), or accept_narrow_pool",
     ),
     "no subnets": ({"subnet_ids": []}, "subnet_ids: was [], expected subnets of one VPC"),
     "two networks": (

@@ -67,6 +67,6 @@ def check_pools(name: str, given: Any, *, types: int, zones: Collection[str], wh
         raise InputError(
             name,
             given,
-            f"at least {LEAST_POOLS} (more types, or {where}), or accept_narrow_pool=True",
+            f"at least {LEAST_POOLS} (more types, or {where}), or accept_narrow_pool",
             note=f" in {counted} (types times zones)",
         )
