@@ -18,6 +18,7 @@ from spotkeeper.aws.place import place_of
 from spotkeeper.aws.pools import plan_market
 from spotkeeper.aws.spec_object import spec_object
 from spotkeeper.aws.tags import fleet_tags, user_tags
+from spotkeeper.declared import declared
 from spotkeeper.fleet import check_command, plan_fleet
 from spotkeeper.inputs import known_only, now_or_later, required, whole_number
 from spotkeeper.naming import check_apart, fleet_id, parse_checkpoint_uri, parse_responder
@@ -80,7 +81,7 @@ class AwsTrainingFleet(pulumi.ComponentResource):
         command = now_or_later(args, "command", check_command)
 
         opts = refused_if_new(fleet, args, plan.deadline, opts)
-        super().__init__("spotkeeper:index:AwsTrainingFleet", name, {}, opts)
+        super().__init__("spotkeeper:index:AwsTrainingFleet", name, declared(plan, args), opts)
         child = pulumi.ResourceOptions(parent=self)
         place = place_of(self)
         network = network_of(self, args["subnet_ids"], market)

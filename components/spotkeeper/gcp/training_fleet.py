@@ -6,6 +6,7 @@ from functools import partial
 import pulumi
 
 from spotkeeper.archives import agent_archive
+from spotkeeper.declared import declared
 from spotkeeper.errors import InputError
 from spotkeeper.fleet import check_command, plan_fleet
 from spotkeeper.gcp import naming
@@ -75,7 +76,7 @@ class GcpTrainingFleet(pulumi.ComponentResource):
         kms_key = now_or_later(args, "kms_key", _check_key) if args.get("kms_key") is not None else None
 
         opts = refused_if_new(fleet, args, plan.deadline, opts)
-        super().__init__("spotkeeper:index:GcpTrainingFleet", name, {}, opts)
+        super().__init__("spotkeeper:index:GcpTrainingFleet", name, declared(plan, args), opts)
         child = pulumi.ResourceOptions(parent=self)
         place = place_of(self)
         zones = zones_of(self, place, market)
