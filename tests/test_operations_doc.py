@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/operations.md").read_text("utf-8")
 HEADINGS = re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
 SECTIONS = dict(re.findall(r"^### ([^\n]+)\n\n(.*?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL))
-NOT_ON_CALL = {"rehearse", "agent-zipapp", "simulate", "plan"}
+NOT_ON_CALL = {"rehearse", "agent-zipapp", "simulate", "plan", "review"}
 """Commands that nobody who is called needs."""
 
 

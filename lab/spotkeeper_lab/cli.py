@@ -1,4 +1,4 @@
-"""The command line: ``spotkeeper rehearse | simulate | plan | status | pause | resume | redrive``."""
+"""The command line: ``spotkeeper rehearse | simulate | plan | review | status | pause | resume | redrive``."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "rehearse": "interrupt a real training on this machine, without a cloud account, and watch it recover",
     "simulate": "show what a job costs on spot under several policies, on real traces or drawn markets",
     "plan": "say which policy, how much on-demand, which zones and how often to save, and what that costs",
+    "review": "say what a deploy would do to running jobs, from `pulumi preview --json`",
     "status": "show how fleets are",
     "pause": "let a fleet save and go to nothing, or keep hands off it",
     "resume": "let a paused fleet go on",
