@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,16 +54,26 @@ def test_a_gang_is_of_one_kind():
     assert {(moment.spot_held, moment.on_demand_held) for moment in runs.moments} <= {(0, 0), (4, 0), (0, 4)}
 
 
+@pytest.mark.parametrize("policy", IN_TIME, ids=lambda policy: policy.name)
+@pytest.mark.parametrize("rate", [0.3, 0.9])
+def test_spot_that_is_slower_than_on_demand_is_left_in_time(policy, rate):
+    whole = market([1] * 45).paced({"x": rate})
+    for ticks in (20, 30.4, 36.9):
+        job = replace(JOB, work_seconds=ticks * TICK)
+        assert not play(job, whole.windows([0], whole.ticks), policy).late[0], f"{ticks} ticks of work"
+
+
 @settings(max_examples=60)
 @given(
     data=st.data(),
-    policy=st.sampled_from([OnDemand(), Greedy(), TimeSliced(), TimeSliced(slices=7), UniformProgress()]),
+    policy=st.sampled_from(IN_TIME),
+    rate=st.sampled_from([1.0, 0.6, 0.3, 1.5]),
 )
-def test_none_but_spot_only_is_ever_late(data, policy):
+def test_none_but_spot_only_is_ever_late(data, policy, rate):
     """As long as no work is lost and a start is what it is said to be."""
     job = data.draw(jobs())
     lasts = job.work_seconds + job.changeover_seconds
     job = replace(job, deadline_seconds=40 * TICK if lasts < 39 * TICK else lasts + TICK)
     whole = data.draw(markets(ticks=45))
-    runs = play(job, whole.windows([0], whole.ticks), policy)
+    runs = play(job, whole.paced({"x": rate}).windows([0], whole.ticks), policy)
     assert not runs.late[0]

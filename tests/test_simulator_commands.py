@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from spotkeeper_lab.cli import main
-from spotkeeper_lab.commands.market_options import duration
+from spotkeeper_lab.commands.units import duration
 
 JOB = ["--work", "4h", "--deadline", "8h", "--starts", "6"]
 DATES = "date,availability\n" + "".join(

@@ -136,6 +136,14 @@ def test_a_mixed_gang_runs_at_the_slowest_types_rate():
     assert run(job, [[4] * 10, [0] * 10], rates=(1.0, 0.5)).finished_at[0] == pytest.approx(300)
 
 
+def test_a_gang_in_one_zone_may_be_of_its_types():
+    job = Job(work_seconds=300.0, deadline_seconds=3000.0, nodes=4, restart_seconds=0.0)
+    whole = market([3] * 10, [2] * 10, [2] * 10, pools=["zone-b_x", "zone-a_x", "zone-a_y"], prices=[0.1, 1.0, 2.0])
+    runs = play(job, whole.paced({"y": 0.5}).windows([0], 10), SpotOnly())
+    assert runs.finished_at[0] == pytest.approx(600), "zone b is cheaper and has not room for four"
+    assert runs.cost[0] == pytest.approx(600 * (2 * 1.0 + 2 * 2.0) / 3600)
+
+
 def test_an_elastic_job_works_on_what_there_is():
     job = Job(work_seconds=600.0, deadline_seconds=3000.0, nodes=4, minimum=1, restart_seconds=0.0)
     runs = run(job, [2] * 2 + [4] * 8)

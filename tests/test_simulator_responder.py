@@ -136,14 +136,15 @@ def test_to_skip_calls_while_an_answer_holds_changes_nothing(data, policy, hyste
 
 
 @settings(max_examples=30)
-@given(data=st.data(), nodes=st.sampled_from([1, 3]))
-def test_the_deadline_policy_is_in_time_and_not_dearer_than_it_may_be(data, nodes):
+@given(data=st.data(), nodes=st.sampled_from([1, 3]), rate=st.sampled_from([1.0, 0.6, 0.3, 1.5]))
+def test_the_deadline_policy_is_in_time_and_not_dearer_than_it_may_be(data, nodes, rate):
     """As long as its assumptions hold: nothing is lost, and a start takes no longer than it is told."""
     whole = data.draw(markets(ticks=45, most=nodes))
     job = data.draw(jobs(nodes=nodes))
     restart = job.changeover_seconds
     least = job.work_seconds + restart
     job = replace(job, single_zone=True, deadline_seconds=max(40 * TICK, least + 1))
-    runs = play(job, whole.windows([0], whole.ticks), Responder(name="deadline", policy=Deadline(restart=restart)))
+    windows = whole.paced({"x": rate}).windows([0], whole.ticks)
+    runs = play(job, windows, Responder(name="deadline", policy=Deadline(restart=restart)))
     assert not runs.late[0]
     assert runs.cost[0] <= nodes * 3.0 * (job.work_seconds + 2 * restart) / 3600 + 1e-6

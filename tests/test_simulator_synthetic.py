@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spotkeeper_lab.simulator import MARKETS, MarketError, named
-from spotkeeper_lab.simulator.synthetic import Spells, drawn, of_lifetimes
+from spotkeeper_lab.simulator.synthetic import Spells, drawn
 
 POOL = Spells(pool="zone-a_x", up_hours=3.0, down_hours=1.0, low=1.0, high=2.0, nodes=4, partial=0.3)
 
@@ -42,14 +42,6 @@ def test_a_seed_is_a_seed_whichever_other_pools_there_are():
 
 def test_a_pool_that_is_never_down_always_has_room():
     assert (market(replace(POOL, down_hours=0.0, partial=0.0), hours=100.0).counts == 4).all()
-
-
-def test_lifetimes_make_a_market_of_places():
-    made = of_lifetimes(
-        "lives", np.array([3600.0, 7200.0]), nodes=8, replace_hours=0.5, spot_price=1.0, on_demand_price=3.0
-    )
-    assert made.counts.max() <= 8
-    assert made.counts.mean() == pytest.approx(8 * 1.5 / 2, rel=0.1)
 
 
 @pytest.mark.parametrize("name", [name for name, each in MARKETS.items() if not each.from_trace])

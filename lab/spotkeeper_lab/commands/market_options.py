@@ -5,60 +5,40 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import re
 from pathlib import Path
 
+import numpy as np
+
 from spotkeeper_lab.commands import Refused
+from spotkeeper_lab.commands.trace_options import add_trace, only_with_trace, read_trace
+from spotkeeper_lab.commands.units import count, duration, price
 from spotkeeper_lab.simulator.job import HOUR, Job, JobError, Traffic
 from spotkeeper_lab.simulator.market import Market, MarketError, Windows
 from spotkeeper_lab.simulator.markets import MARKETS, TRACES, named
-from spotkeeper_lab.simulator.traces import CONVENTIONS, TraceError, read_market
+from spotkeeper_lab.simulator.traces import FORMATS, TraceError, read_rates
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": HOUR, "d": 24 * HOUR}
+STARTS = 200
+"""How many starts there are unless somebody says."""
 _LATEST = 2.0
 """Runs that are late go on for so many times the deadline, where the market is long enough."""
 
 
-def duration(text: str) -> float:
-    """Return the seconds that a text such as ``40h``, ``12m`` or ``1h30m`` means."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f"was {text!r}, expected a time such as 40h, 12m, 90s or 1h30m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def count(text: str) -> int:
-    """Return a whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"was {text!r}, expected a whole number, at least 1")
-    return int(text)
-
-
-def price(text: str) -> float:
-    """Return dollars."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"was {text!r}, expected dollars, 0 or more")
-    return value
-
-
 def add_market(parser: argparse.ArgumentParser) -> None:
     """Add what says which market it is."""
-    group = parser.add_argument_group("market", "where the job would run: traces of your own, or a market by name")
+    group = parser.add_argument_group("market", "where the job would run: a market by name, or traces")
     add = group.add_argument
     add("--market", metavar="NAME", help="a market of --list")
-    add("--trace", nargs="+", type=Path, metavar="FILE", help="a file for each pool: <zone>_<type>.csv or .json")
-    add("--convention", choices=CONVENTIONS, help="what a value in the trace means; files of both kinds look alike")
-    add("--prices", type=Path, metavar="FILE", help="spot prices by pool and tick, JSON")
-    add("--spot-price", type=price, metavar="$", help="of a node and hour, where no file says it")
-    add("--on-demand-price", type=price, metavar="$", help="of a node and hour, where no file says it")
-    add("--room", type=count, default=1, metavar="N", help="how many nodes a 1 in the trace stands for (default 1)")
     add("--pools", metavar="A,B", help="only these pools of the market")
+    add(
+        "--rates",
+        metavar="POOL=RATE,…",
+        help="how fast spot nodes are, on-demand being 1, by pool or type: g5=0.6; or a JSON file of such pairs. Nodes "
+        "that work together are as fast as the slowest",
+    )
+    add("--apart", action="store_true", help="each pool alone, not all of them for one job to choose from")
     add("--traces", type=Path, metavar="DIR", help=f"the folder of public traces (default: ${TRACES})")
-    add("--list", action="store_true", help="list markets and policies and leave")
+    add("--list", action="store_true", help="list markets, formats of traces and policies, and leave")
+    add_trace(parser)
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:
@@ -143,12 +123,18 @@ def market_of(options: argparse.Namespace) -> Market | Windows:
         raise Refused("name a market (--market, see --list) or traces of your own (--trace FILE …), one of them")
     try:
         if options.market is not None:
+            only_with_trace(options)
             found = named(options.market, root=options.traces, seed=options.seed)
-            if options.room > 1:
-                raise Refused("--room: goes with --trace; a named market says for how many nodes it has room")
         else:
-            found = _own(options)
-        return _chosen(found, options.pools)
+            found = read_trace(options)
+        if options.pools is not None:
+            found = found.only([name.strip() for name in options.pools.split(",")])
+        if options.rates is None:
+            return found
+        rates = _rates(options.rates)
+        if isinstance(found, Windows):
+            return dataclasses.replace(found, market=found.market.paced(rates))
+        return found.paced(rates)
     except (MarketError, TraceError) as error:
         raise Refused(str(error)) from None
 
@@ -159,58 +145,52 @@ def windows_of(options: argparse.Namespace, market: Market | Windows, job: Job) 
     Raises:
         Refused: The market is shorter than the deadline, or never has room for the nodes.
     """
-    base = market.market if isinstance(market, Windows) else market
-    most = int(base.counts.max() if job.single_zone else base.counts.sum(axis=0).max())
+    try:
+        if isinstance(market, Windows):
+            windows = market.apart() if options.apart else market
+            if options.starts is not None:
+                windows = windows.of(np.unique(np.linspace(0, len(windows) - 1, options.starts).astype(np.int64)))
+        else:
+            hours, starts = job.deadline_seconds / HOUR, options.starts or STARTS
+            starts = math.ceil(starts / len(market.pools)) if options.apart else starts
+            windows = market.sampled(hours, starts, most_hours=_LATEST * hours)
+            windows = windows.apart() if options.apart else windows
+    except MarketError as error:
+        raise Refused(str(error)) from None
+    base = windows.market
+    most = int((base.by_zone(base.counts.T) if job.single_zone else base.counts.sum(axis=0)).max())
     needed = max(1, job.least - job.base)
     if most < needed:
         raise Refused(
             f"market {base.name}: room for nodes: was {most} at most, expected {needed} for the job. A probe for one "
             "node says nothing of more; --room N if a 1 in your trace stands for N"
         )
-    try:
-        if isinstance(market, Windows):
-            if options.starts is None or options.starts >= len(market):
-                return market
-            step = [round(number * (len(market) - 1) / max(1, options.starts - 1)) for number in range(options.starts)]
-            return market.of(step)
-        hours = job.deadline_seconds / HOUR
-        return market.sampled(hours, options.starts or 200, most_hours=_LATEST * hours)
-    except MarketError as error:
-        raise Refused(str(error)) from None
+    return windows
 
 
 def listing() -> str:
-    """Return the markets for people."""
+    """Return the markets and the formats of traces for people."""
     lines = ["markets that are drawn from published statistics:"]
     lines += [f"  {name:22}{each.text}" for name, each in MARKETS.items() if not each.from_trace]
     lines += [f"markets of public traces, in the folder that --traces or ${TRACES} names:"]
     lines += [f"  {name:22}{each.text}" for name, each in MARKETS.items() if each.from_trace]
+    lines += ["what --trace reads, by what is in the file:"]
+    lines += [f"  {form}\n{'':24}{text}" for form, text in FORMATS.items()]
     return "\n".join(lines)
 
 
-def _own(options: argparse.Namespace) -> Market:
-    if options.convention is None:
-        raise Refused(
-            "--convention: was not given, expected available (a value is how many nodes were to be had) or preempted "
-            "(1: none was); files of both kinds look alike"
-        )
-    return read_market(
-        options.trace,
-        convention=options.convention,
-        prices=options.prices,
-        spot_price=options.spot_price,
-        on_demand_price=options.on_demand_price,
-        room=options.room,
-    )
-
-
-def _chosen(found: Market | Windows, pools: str | None) -> Market | Windows:
-    if pools is None:
-        return found
-    names = [name.strip() for name in pools.split(",")]
-    if isinstance(found, Windows):
-        return dataclasses.replace(found, market=found.market.only(names))
-    return found.only(names)
+def _rates(text: str) -> dict[str, float]:
+    """Return rates by pool or type."""
+    if Path(text).is_file() or "=" not in text:
+        return read_rates(Path(text))
+    rates = {}
+    for part in text.split(","):
+        name, _, rate = part.rpartition("=")
+        try:
+            rates[name.strip()] = float(rate)
+        except ValueError:
+            raise Refused(f"--rates: was {part!r}, expected a pool or type and its rate, such as g5=0.6") from None
+    return rates
 
 
 def _traffic(text: str | None) -> Traffic | None:

@@ -26,6 +26,10 @@ _EPILOG = """\
 examples:
   spotkeeper plan --market us-east-2 --work 40h --deadline 60h
   spotkeeper plan --market v100-2023-us-west-2 --work 40h --deadline 48h --boot 4m --restart 9m --json
+  spotkeeper plan --trace us-east-1a_p5.csv --convention available --prices prices.json --on-demand-price 98.32 \\
+      --work 5d --deadline 7d
+
+Traces of every format may be named as for spotkeeper simulate, whose --help has an example of each.
 
 exit codes: 0 done, also where the answer is to use on-demand; 2 wrong input; 130 stopped with Ctrl-C
 """

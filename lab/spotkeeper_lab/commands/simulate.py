@@ -13,12 +13,12 @@ from spotkeeper_lab.commands import OK, Refused
 from spotkeeper_lab.commands.market_options import (
     add_job,
     add_market,
-    duration,
     job_of,
     listing,
     market_of,
     windows_of,
 )
+from spotkeeper_lab.commands.units import duration
 from spotkeeper_lab.simulator.comparison import Comparison, compare
 from spotkeeper_lab.simulator.engine import Policy
 from spotkeeper_lab.simulator.job import JobError
@@ -35,7 +35,22 @@ examples:
   spotkeeper simulate --market us-east-2 --work 40h --deadline 60h
   spotkeeper simulate --market v100-2023-us-west-2 --work 40h --deadline 48h --policy deadline,uniform-progress --plot
   spotkeeper simulate --trace us-east-1a_p5.csv us-east-1b_p5.csv --convention available --prices prices.json \\
-      --on-demand-price 98.32 --work 5d --deadline 7d --nodes 1
+      --on-demand-price 98.32 --work 5d --deadline 7d
+
+what stands for --market with traces of each format (--list says how they look):
+  one zone, room for four nodes (JSON), a flat price
+      --trace us-east-2a_v100.json --convention available --spot-price 0.92 --on-demand-price 3.06 --nodes 4
+  nodes that came and went, or how many there were (CSV)
+      --trace p3trace.csv --convention available --spot-price 0.92 --on-demand-price 3.06 --nodes 16
+  windows in an archive, those of one folder, each pool alone
+      --trace cant_be_late_real_traces.tar.gz --convention preempted --within overhead=0.20 --apart \\
+      --spot-price 0.97 --on-demand-price 3.06
+  how long nodes lived, four at a time, the next ten minutes after one is gone
+      --trace data.json --convention lifetimes --pools us-central1-c_n1-highcpu-16 --room 4 --vacancy 10m \\
+      --spot-price 1 --on-demand-price 4 --nodes 4
+  two types, one slower; prices.json: {"us-east-1a_p5": [a price a tick, …], "us-east-1a_p4d": one that never changes}
+      --trace us-east-1a_p5.csv us-east-1a_p4d.csv --convention available --prices prices.json \\
+      --rates p4d=0.4 --on-demand-price 98.32
 
 No trace tells of notices: --coverage is an assumption, and so are the times unless you have measured yours.
 spotkeeper plan answers the whole question: which policy, how much on-demand, which zones, how often to save.

@@ -10,7 +10,7 @@ what the job would cost at least, were the future known.
 from spotkeeper_lab.simulator.baselines import BASELINES, Greedy, OnDemand, SpotOnly, TimeSliced, UniformProgress
 from spotkeeper_lab.simulator.engine import Player, Policy, Seen, Wanted, play
 from spotkeeper_lab.simulator.job import Job, JobError, Traffic
-from spotkeeper_lab.simulator.market import Market, MarketError, Windows, joined
+from spotkeeper_lab.simulator.market import Market, MarketError, Windows
 from spotkeeper_lab.simulator.markets import MARKETS, TRACES, named, traces_folder
 from spotkeeper_lab.simulator.optimum import optimum
 from spotkeeper_lab.simulator.runs import Moment, Runs, Summary, summarize
@@ -37,7 +37,6 @@ __all__ = [
     "UniformProgress",
     "Wanted",
     "Windows",
-    "joined",
     "named",
     "optimum",
     "play",

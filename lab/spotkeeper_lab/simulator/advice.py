@@ -23,7 +23,11 @@ def advice(found: Plan) -> RenderableType:
     """Return the answer, what else was tried, and what it is sensitive to."""
     parts: list[RenderableType] = [Text(line) for line in sentences(found)]
     parts[0] = Text(sentences(found)[0], style="bold")
-    parts += [Text(" "), Text("What was tried (on fewer starts)", style="bold"), _tried(_worth_showing(found.tried))]
+    parts += [
+        Text(" "),
+        Text("What was tried (on fewer starts)", style="bold"),
+        _tried(_worth_showing(found.tried), _mixed(found)),
+    ]
     parts += [Text(" "), Text("What it is sensitive to", style="bold"), _sensitivity(found.sensitivity)]
     parts += [Text(" "), Text(ASSUMED, style="dim")]
     return Group(*parts)
@@ -55,14 +59,21 @@ def _declared(choice: Choice, found: Plan) -> str:
     base = f", {choice.base} of {found.job.nodes} nodes always on-demand" if choice.base else ", no on-demand base"
     every = choice.checkpoint_seconds / 60
     allowed = "" if choice.excess is None else f" with an excess of ${money(choice.excess)}"
-    return f"policy {choice.policy}{allowed}{base}, in {', '.join(_zones(choice))}, and save every {every:.0f} minutes"
+    where = _zones(choice, _mixed(found))
+    return f"policy {choice.policy}{allowed}{base}, in {where}, and save every {every:.0f} minutes"
 
 
-def _zones(choice: Choice) -> tuple[str, ...]:
-    """Return the zones, of which the first is written in full: ``us-east-1a``, ``b``."""
-    zones = tuple(dict.fromkeys(pool.partition("_")[0] for pool in choice.pools))
+def _zones(choice: Choice, mixed: bool) -> str:
+    """Return the zones, of which the first is written in full, and the types: ``us-east-1a, b (v100)``."""
+    zones, types = (tuple(dict.fromkeys(pool.partition("_")[part] for pool in choice.pools)) for part in (0, 2))
     same = all(zone[:-1] == zones[0][:-1] for zone in zones)
-    return (zones[0], *(zone[-1] for zone in zones[1:])) if same else zones
+    text = ", ".join((zones[0], *(zone[-1] for zone in zones[1:])) if same else zones)
+    return f"{text} ({', '.join(types)})" if mixed else text
+
+
+def _mixed(found: Plan) -> bool:
+    """Whether there was more than one type to choose from."""
+    return len({pool.partition("_")[2] for tried in found.tried for pool in tried.choice.pools}) > 1
 
 
 def _sure(found: Plan) -> str:
@@ -99,7 +110,7 @@ def _worth_showing(tried: Sequence[Tried]) -> list[Tried]:
     return shown
 
 
-def _tried(tried: Sequence[Tried]) -> Table:
+def _tried(tried: Sequence[Tried], mixed: bool) -> Table:
     table = _table("policy", "excess", "base", "saves every", "mean $", "p5 to p95", "late", "zones")
     for each in tried:
         choice = each.choice
@@ -109,7 +120,7 @@ def _tried(tried: Sequence[Tried]) -> Table:
             f"{choice.base}",
             f"{choice.checkpoint_seconds / 60:.0f} min",
             *_costs(each.summary.mean, each),
-            ", ".join(_zones(choice)),
+            _zones(choice, mixed),
         )
     return table
 

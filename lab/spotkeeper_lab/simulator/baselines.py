@@ -122,6 +122,8 @@ class View:
     """What the nodes are."""
     works: Flags
     """Whether the job works: its last start is over."""
+    slower: bool = False
+    """Whether spot nodes may be slower than on-demand ones: then spot that goes on may be late."""
 
     def whole(self, seconds: Floats) -> Floats:
         """Return times rounded up to ticks."""
@@ -137,7 +139,8 @@ class View:
         last_call = self.whole(self.left + 2 * self.changeover) >= time_left
         chosen = np.where(last_call & (self.kind != SPOT), ON_DEMAND, chosen)
         too_late = self.whole(self.left + self.changeover) >= time_left
-        stays = (self.kind == SPOT) & self.works  # if it goes on, good; if it is lost, there is time for one start
+        # if spot goes on, good, unless it is slow; if it is lost, there is time for one start
+        stays = (self.kind == SPOT) & self.works & (not self.slower)
         return np.where(too_late, np.where(stays, SPOT, ON_DEMAND), chosen)
 
 
@@ -149,6 +152,7 @@ class _Chooser:
     def __init__(self, policy: OnDemand | SpotOnly | Greedy | TimeSliced | UniformProgress, job: Job, windows: Windows):
         self._policy, self._job = policy, job
         self._tick_seconds = windows.market.tick_seconds
+        self._slower = min(windows.market.rates) < 1
 
     def decide(self, seen: Seen) -> Wanted:
         job, base, speed = self._job, self._job.base, self._job.usual_speed
@@ -166,6 +170,7 @@ class _Chooser:
             room=seen.room,
             kind=kind,
             works=seen.standstill < 1e-3,
+            slower=self._slower,
         )
         chosen = self._policy.choose(view)
         return Wanted(

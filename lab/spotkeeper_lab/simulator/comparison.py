@@ -37,6 +37,7 @@ class Comparison:
                 "pools": list(market.pools),
                 "tick_seconds": market.tick_seconds,
                 "on_demand_price": market.on_demand_price,
+                "rates": dict(zip(market.pools, market.rates, strict=True)),
                 "windows": len(self.windows),
                 "availability": {
                     pool: float((row > 0).mean()) for pool, row in zip(market.pools, market.counts, strict=True)

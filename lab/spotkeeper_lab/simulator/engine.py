@@ -243,7 +243,7 @@ class _Course:
     def seen(self, now: Floats, asked: Flags, lost: Counts, room: Counts, prices: Floats) -> Seen:
         held = self.fleet.spot_held
         number = np.asarray(held.sum(axis=1))
-        most = room.max(axis=1) if self.job.single_zone else room.sum(axis=1)
+        most = self.windows.market.by_zone(room).max(axis=1) if self.job.single_zone else room.sum(axis=1)
         return Seen(
             now=now,
             asked=asked,

@@ -18,7 +18,8 @@ class Fleet:
     def __init__(self, job: Job, market: Market, windows: int) -> None:
         self._boot_seconds = job.boot_seconds
         zones = market.zones
-        self._zone = np.array([zones.index(zone) for zone in zones])
+        self._market = market
+        self._zone = np.array([list(dict.fromkeys(zones)).index(zone) for zone in zones])
         self._one_zone = job.single_zone and len(set(zones)) > 1
         pools = len(zones)
         self.spot = np.zeros((windows, pools), dtype=np.int64)
@@ -95,8 +96,9 @@ class Fleet:
 
     def _chosen(self, held: Counts, free: Counts, more: Counts, prices: Floats) -> Flags:
         """Which pools are in the one zone of a window: where nodes are, or the cheapest that has room for all."""
-        enough = free >= more[:, None]
-        score = np.where(enough, prices, 1e9 - 1e6 * free + prices)
+        zone_free = self._market.by_zone(free)[:, self._zone]
+        score = np.where(zone_free >= more[:, None], prices, 1e9 - 1e6 * zone_free + prices)
+        score = np.where(free > 0, score, np.inf)
         score = np.where(held > 0, -1.0, score)
         return np.asarray(self._zone[None, :] == self._zone[score.argmin(axis=1)][:, None])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+EACH = "each-pool"
+"""The pool of windows that are apart: each has but one, and that is the label."""
 
 
 class MarketError(ValueError):
@@ -34,7 +38,8 @@ class Market:
     on_demand_price: float
     """Dollars for an on-demand node and hour; on-demand is always to be had."""
     rates: tuple[float, ...] = ()
-    """Speed of a pool's nodes relative to an on-demand node; empty: all alike."""
+    """Speed of a pool's nodes relative to an on-demand node; empty: all alike. Nodes that work together are as fast as
+    the slowest of them."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a market."""
@@ -72,6 +77,32 @@ class Market:
     def zones(self) -> tuple[str, ...]:
         """The zone of each pool."""
         return tuple(pool.partition("_")[0] for pool in self.pools)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The type of each pool."""
+        return tuple(pool.partition("_")[2] for pool in self.pools)
+
+    def by_zone(self, counts: Counts) -> Counts:
+        """Return counts of pools, shape ``(…, pools)``, for all pools of a zone together, shape ``(…, zones)``."""
+        zones = self.zones
+        if len(set(zones)) == len(zones):
+            return counts
+        rows = [[row for row, own in enumerate(zones) if own == zone] for zone in dict.fromkeys(zones)]
+        return np.stack([counts[..., some].sum(axis=-1) for some in rows], axis=-1)
+
+    def paced(self, rates: Mapping[str, float]) -> Market:
+        """Return the market with other rates, by pool or, for all of a type, by type; what is not named stays.
+
+        Raises:
+            MarketError: It has no such pool or type, or a rate is not more than 0.
+        """
+        names = dict.fromkeys((*self.pools, *filter(None, self.types)))
+        for name, rate in rates.items():
+            self.need(name in names, "rates", name, f"a pool or a type: {', '.join(names)}")
+            self.need(0 < rate < math.inf, f"rates: {name}", rate, "more than 0")
+        pools = zip(self.pools, self.types, self.rates, strict=True)
+        return replace(self, rates=tuple(rates.get(pool, rates.get(kind, rate)) for pool, kind, rate in pools))
 
     def only(self, pools: Sequence[str]) -> Market:
         """Return the market with ``pools`` alone, in that order.
@@ -157,30 +188,43 @@ class Windows:
         """Return the spot price of each pool at a tick, shape ``(windows, pools)``."""
         return self.market.prices[:, self.starts + tick].T
 
+    def only(self, pools: Sequence[str]) -> Windows:
+        """Return the windows with ``pools`` alone; of windows that are apart, those of these pools.
+
+        Raises:
+            MarketError: There is no pool of such a name.
+        """
+        if self.market.pools != (EACH,):
+            return replace(self, market=self.market.only(pools))
+        for pool in pools:
+            self.market.need(pool in self.labels, "pools", pool, f"one of {', '.join(dict.fromkeys(self.labels))}")
+        return self.of(np.array([label in pools for label in self.labels]))
+
+    def apart(self) -> Windows:
+        """Return windows of one pool each, labelled with it: as many of them for every pool as there are windows.
+
+        Raises:
+            MarketError: Rates differ: then a pool is not as good as another.
+        """
+        market, size = self.market, len(self.market.pools)
+        if market.pools == (EACH,):
+            return self
+        market.need(len(set(market.rates)) == 1, "rates", market.rates, "all the same, for pools that are apart")
+        one = replace(
+            market,
+            pools=(EACH,),
+            counts=market.counts.reshape(1, -1),
+            prices=market.prices.reshape(1, -1),
+            rates=market.rates[:1],
+        )
+        return Windows(
+            market=one,
+            starts=(np.arange(size)[:, None] * market.ticks + self.starts).ravel(),
+            ticks=self.ticks,
+            labels=tuple(pool for pool in market.pools for _ in self.starts),
+        )
+
     def of(self, chosen: Sequence[int] | Counts | Flags) -> Windows:
         """Return some of the windows."""
         rows = np.arange(len(self))[np.asarray(chosen)]
         return replace(self, starts=self.starts[rows], labels=tuple(self.labels[row] for row in rows))
-
-
-def joined(name: str, markets: Sequence[Market]) -> Market:
-    """Return one market of the pools of several, as long as the shortest of them.
-
-    Raises:
-        MarketError: Their ticks or on-demand prices differ, or two have a pool of the same name.
-    """
-    first = markets[0]
-    for other in markets:
-        for field in ("tick_seconds", "on_demand_price"):
-            was, expected = getattr(other, field), getattr(first, field)
-            other.need(was == expected, field, was, f"{expected}, as in market {first.name}")
-    ticks = min(market.ticks for market in markets)
-    return Market(
-        name=name,
-        tick_seconds=first.tick_seconds,
-        pools=tuple(pool for market in markets for pool in market.pools),
-        counts=np.concatenate([market.counts[:, :ticks] for market in markets]),
-        prices=np.concatenate([market.prices[:, :ticks] for market in markets]),
-        on_demand_price=first.on_demand_price,
-        rates=tuple(rate for market in markets for rate in market.rates),
-    )

@@ -62,7 +62,7 @@ def _zones(name: str, *zones: str) -> Callable[[Path | None, int], Market]:
         if not paths:
             raise TraceError(f"{folder}: was empty, expected files <zone>_v100_1.csv")
         return read_market(
-            paths, convention="available", prices=data / "v100_spot_prices.json", on_demand_price=ON_DEMAND
+            paths, convention="available", prices=[data / "v100_spot_prices.json"], on_demand_price=ON_DEMAND
         )
 
     return make

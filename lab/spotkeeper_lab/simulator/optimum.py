@@ -36,7 +36,8 @@ def optimum(job: Job, windows: Windows) -> Floats:
         Infinity where even on-demand alone would be late.
 
     Raises:
-        JobError: The job is elastic, or some nodes are faster than on-demand ones: no bound is known.
+        JobError: The job is elastic, or some nodes are faster than on-demand ones: no bound is known. Where some are
+            slower it is the bound of nodes as fast as on-demand ones, which is too low.
     """
     if not job.gang:
         raise JobError(f"minimum: was {job.least}, expected {job.nodes}: the optimum of an elastic job is not known")

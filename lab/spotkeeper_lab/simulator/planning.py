@@ -177,9 +177,13 @@ def _spread(size: int, number: int) -> Counts:
 
 
 def _pool_sets(windows: Windows) -> Iterator[tuple[str, ...]]:
-    """Yield all pools, then those of each zone alone."""
+    """Yield all pools, then those of each type alone, then those of each zone alone."""
     market = windows.market
     yield market.pools
+    types = dict.fromkeys(market.types)
+    if len(types) > 1:
+        for kind in types:
+            yield tuple(pool for pool, own in zip(market.pools, market.types, strict=True) if own == kind)
     zones = dict.fromkeys(market.zones)
     if len(zones) > 1:
         share = {

@@ -70,12 +70,12 @@ def drawn(
         on_demand_price: Dollars a node and hour.
         hours: How long it is to be.
         tick_seconds: How long ticks are to be.
-        seed: Of the draw. A pool's draw depends on its name and the seed alone, not on the other pools.
+        seed: Of the draw, see :func:`luck`.
     """
     ticks = max(1, round(hours * HOUR / tick_seconds))
     counts, prices = [], []
     for pool in pools:
-        random = np.random.default_rng([seed, *pool.pool.encode()])
+        random = luck(pool.pool, seed)
         counts.append(_counts(pool, ticks, tick_seconds / HOUR, random))
         prices.append(_prices(pool, ticks, tick_seconds / HOUR, random))
     return Market(
@@ -88,49 +88,9 @@ def drawn(
     )
 
 
-def of_lifetimes(
-    name: str,
-    lifetimes: Floats,
-    *,
-    nodes: int,
-    replace_hours: float,
-    spot_price: float,
-    on_demand_price: float,
-    hours: float = 30 * 24.0,
-    tick_seconds: float = 300.0,
-    seed: int = 0,
-) -> Market:
-    """Return a market with room for ``nodes`` nodes, each of which lives as long as one of ``lifetimes`` did.
-
-    Args:
-        name: What it is called.
-        lifetimes: Seconds, from which lives are drawn.
-        nodes: How many places there are.
-        replace_hours: How long a place is empty after a life, mean; such data does not tell.
-        spot_price: Dollars a node and hour.
-        on_demand_price: Dollars a node and hour.
-        hours: How long it is to be.
-        tick_seconds: How long ticks are to be.
-        seed: Of the draw.
-    """
-    ticks = max(1, round(hours * HOUR / tick_seconds))
-    counts = np.zeros(ticks, dtype=np.int64)
-    for place in range(nodes):
-        random = np.random.default_rng([seed, place])
-        at = -float(random.uniform(0, lifetimes.mean()))
-        while at < ticks * tick_seconds:
-            life = float(random.choice(lifetimes))
-            first, end = (max(0, round(edge / tick_seconds)) for edge in (at, at + life))
-            counts[first:end] += 1
-            at += life + float(random.exponential(replace_hours * HOUR))
-    return Market(
-        name=name,
-        tick_seconds=tick_seconds,
-        pools=(name,),
-        counts=counts[None, :],
-        prices=np.full((1, ticks), spot_price),
-        on_demand_price=on_demand_price,
-    )
+def luck(pool: str, seed: int) -> np.random.Generator:
+    """Return what a pool is drawn with: it depends on its name and the seed alone, not on the other pools."""
+    return np.random.default_rng([seed, *pool.encode()])
 
 
 def _counts(pool: Spells, ticks: int, tick_hours: float, random: np.random.Generator) -> Counts:

@@ -50,7 +50,9 @@ def legend(found: Comparison) -> str:
         "od h, spot h: node-hours paid, mean."
     )
     if found.least is not None:
-        text += " vs best: above what a run costs at least whose future is known."
+        text += " vs best: above what a run costs at least whose future is known"
+        slower = min(found.windows.market.rates) < 1
+        text += ", all nodes being as fast as on-demand ones." if slower else "."
     if any(summary.unfinished for summary in found.summaries):
         text += f" *: some runs were {UNFINISHED}."
     return text
@@ -59,7 +61,9 @@ def legend(found: Comparison) -> str:
 def supply(market: Market) -> RenderableType:
     """Return a table of a market's pools."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for head in ("pool", "available", "room", "mean $/h", "least", "most", "below on-demand"):
+    paced = any(rate != 1 for rate in market.rates)
+    heads = ["pool", "available", "room", "mean $/h", "least", "most", "below on-demand", *(["rate"] if paced else [])]
+    for head in heads:
         table.add_column(head, justify="left" if head == "pool" else "right", no_wrap=True)
     for row, pool in enumerate(market.pools):
         counts, prices = market.counts[row], market.prices[row]
@@ -71,6 +75,7 @@ def supply(market: Market) -> RenderableType:
             f"{prices.min():.3f}",
             f"{prices.max():.3f}",
             f"{1 - prices.mean() / market.on_demand_price:.0%}",
+            *([f"{market.rates[row]:g}"] if paced else []),
         )
     return table
 
