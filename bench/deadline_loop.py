@@ -108,7 +108,8 @@ def predicted(story: Scenario, timeline: Timeline) -> float:
     restart = 60 * terms["restart_minutes"]
     release = min(restart, fleet["signal_poll_seconds"] + fleet["save_seconds"] + tick)
     policy = Deadline(restart=restart, period=tick, release=release)
-    runs = play(job, market.windows([0], ticks.size), Responder(name="deadline", policy=policy, period=tick))
+    responder = Responder(name="deadline", policy=policy, period=tick, elastic=False)  # one node trains, others wait
+    runs = play(job, market.windows([0], ticks.size), responder)
     return float(runs.on_demand_seconds[0])
 
 

@@ -157,7 +157,7 @@ def test_a_job_that_finishes_is_finished_for_the_whole_fleet(nodes: Nodes) -> No
 def test_crashes_are_restarted_within_the_budget_and_then_the_job_has_failed(nodes: Nodes) -> None:
     node = nodes.start("i-1", "exit 3", max_restarts=1)
     progress = wait_until(lambda: (p := nodes.fleet.progress) and p.state == "failed" and p)
-    assert (progress.exit_code, progress.generation) == (3, 1)
+    assert (progress.exit_code, progress.generation, progress.nodes) == (3, 1, 1)
     report = wait_until(lambda: (r := nodes.fleet.report("i-1")) and r.exit_reason == "failed" and r)
     assert (report.restarts, report.exit_code) == (1, 3)
     assert [said["attempt"] for said in node.logged("job-start")] == [1, 2]

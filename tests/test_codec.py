@@ -15,6 +15,7 @@ from spotkeeper_ledger import (
     NodeNotice,
     NoticeRecord,
     Pause,
+    Progress,
     SignalBoard,
     dump,
     load,
@@ -125,6 +126,17 @@ def test_a_ledger_and_a_spec_of_before_deadlines_are_read_as_without_any() -> No
     assert told is not None
     assert (told.on_demand_price, told.node_types, told.extra) == (3.0, ("g5.xlarge",), {"colour": "red"})
     assert b'"colour":"red"' in dump(load(FleetSpec, newer))
+
+
+def test_documents_of_before_elastic_deadlines_are_read_as_of_no_elastic_job() -> None:
+    assert load(FleetSpec, as_bytes()).min_nodes is None
+    assert load(FleetSpec, as_bytes(min_nodes=2.0)).min_nodes == 2
+    body = b'{"fleet": "a", "incarnation": "b", "account": {"since": 1, "work_seconds": 7}}'
+    account = load(FleetLedger, body).account
+    assert account is not None
+    assert account.speeds == {}
+    progress = load(Progress, b'{"fleet": "a", "incarnation": "b", "generation": 1, "node": "i", "at": 1, "new": 2}')
+    assert (progress.nodes, progress.extra) == (None, {"new": 2})
 
 
 def test_a_plan_of_before_counts_is_read_as_yes_or_no() -> None:

@@ -262,6 +262,7 @@ def test_the_spec_says_what_the_user_wants(usual: Declared, gang: Declared) -> N
     assert spec.node_prefix == f"{spec.incarnation}:"
     assert (spec.checkpoint_uri, spec.notice_seconds) == ("gs://checkpoints/jobs/digits", 120.0)
     assert (spec_of(gang).gang, spec_of(gang).on_update) == ("single_zone", "checkpoint-restart")
+    assert (spec.min_nodes, spec_of(gang).min_nodes) == (None, 2)
     assert spec_of(gang).notice_seconds == 30.0  # the shutdown is all the notice there is
 
 

@@ -57,16 +57,16 @@ class TestWork:
     ACCOUNT = Account(since=T0)
 
     def test_it_is_the_users_hours_by_the_steps_of_the_last_checkpoint(self) -> None:
-        work = plans.work_of(TERMS, self.ACCOUNT, progress(step=400), T0 + 30)
+        work = plans.work_of(WANTED, TERMS, self.ACCOUNT, progress(step=400), T0 + 30)
         assert work is not None
         assert (work.whole, work.remaining, work.unsaved) == (10 * HOUR, 7 * HOUR, 1 * HOUR)
         assert (work.time_left, work.allowed, work.report_age) == (20 * HOUR - 30, 20 * HOUR, 30)
 
     def test_without_the_users_hours_it_is_what_the_first_progress_says(self) -> None:
         terms = replace(TERMS, work_hours=None)
-        assert plans.work_of(terms, self.ACCOUNT, progress(), T0) is None
+        assert plans.work_of(WANTED, terms, self.ACCOUNT, progress(), T0) is None
         known = replace(self.ACCOUNT, work_seconds=5000.0)
-        work = plans.work_of(terms, known, progress(), T0)
+        work = plans.work_of(WANTED, terms, known, progress(), T0)
         assert work is not None
         assert (work.whole, work.remaining) == (5000.0, 3500.0)
 
@@ -74,18 +74,75 @@ class TestWork:
     def test_a_job_that_may_still_be_starting_has_all_of_it_to_do(self, started: float | None, known: bool) -> None:
         account = replace(self.ACCOUNT, started_at=started)
         for silent in (None, progress(total=None), progress(step=None)):
-            work = plans.work_of(TERMS, account, silent, T0)
+            work = plans.work_of(WANTED, TERMS, account, silent, T0)
             assert (work is not None) is known
             assert work is None or (work.remaining, work.unsaved) == (10 * HOUR, 0)
 
     def test_forged_steps_are_held_within_the_whole(self) -> None:
-        work = plans.work_of(TERMS, self.ACCOUNT, progress(step=10**9, published_step=10**8), T0)
+        work = plans.work_of(WANTED, TERMS, self.ACCOUNT, progress(step=10**9, published_step=10**8), T0)
         assert work is not None
         assert (work.remaining, work.unsaved) == (0, 0)
 
     def test_the_deadline_is_a_date_or_so_many_hours_from_the_first_tick(self) -> None:
         assert plans.deadline_at(TERMS, self.ACCOUNT) == T0 + 20 * HOUR
         assert plans.deadline_at(replace(TERMS, hours=None, at=T0 + 7), self.ACCOUNT) == T0 + 7
+
+
+class TestElastic:
+    """Jobs that train on as many nodes as there are."""
+
+    ELASTIC = replace(WANTED, gang="region", min_nodes=2)
+    FULL_RATE = 1000 / (10 * HOUR)
+
+    def told(self, known: FleetLedger, at: float, **said: object) -> Decision:
+        looked = replace(view(instances([1, 2, 3]), now=at), progress=progress(at=at, **said))
+        return decide(self.ELASTIC, looked, known, [Tick()], at)
+
+    def speeds(self, known: FleetLedger, **said: object) -> tuple[float, ...]:
+        assert known.account is not None
+        work = plans.work_of(self.ELASTIC, TERMS, known.account, progress(**said), T0)
+        assert work is not None
+        return work.speeds
+
+    def test_until_more_is_known_speed_is_in_proportion_to_the_nodes(self) -> None:
+        assert self.speeds(STEADY) == self.speeds(STEADY, total=None) == (0, 0, 0.5, 0.75, 1)
+
+    def test_what_was_seen_of_other_generations_is_reckoned_with(self) -> None:
+        three = self.told(STEADY, T0, nodes=3, steps_per_second=0.9 * self.FULL_RATE).ledger
+        two = self.told(three, LATER, nodes=2, generation=2, steps_per_second=0.8 * self.FULL_RATE).ledger
+        assert self.speeds(three) == pytest.approx((0, 0, 0.6, 0.9, 1))
+        assert self.speeds(two) == pytest.approx((0, 0, 0.8, 0.9, 1))
+
+    def test_a_gang_and_a_job_that_one_node_runs_have_no_such_speeds(self) -> None:
+        for wanted in (WANTED, replace(self.ELASTIC, min_nodes=4)):
+            said = progress(nodes=3, steps_per_second=0.5 * self.FULL_RATE)
+            known = decide(wanted, replace(FULL, progress=said), STEADY, [Tick()], T0).ledger
+            assert known.account is not None
+            assert known.account.speeds == {}
+            work = plans.work_of(wanted, TERMS, known.account, said, T0)
+            assert work is not None
+            assert work.speeds == ()
+
+    @pytest.mark.parametrize(
+        ("nodes", "part", "problem"), [(3, 0.75, ""), (3, 0.6, plans.SLOWER), (2, 0.5, ""), (None, 0.6, "")]
+    )
+    def test_it_is_slow_if_it_is_slower_than_its_part_of_the_nodes(
+        self, nodes: int | None, part: float, problem: str
+    ) -> None:
+        """Whoever gains less by each further node is faster than that on few. Without a number nobody can say."""
+        decision = self.told(STEADY, T0, nodes=nodes, steps_per_second=part * self.FULL_RATE)
+        assert plan_of(decision).problem == problem
+
+    def test_a_first_word_from_few_nodes_is_put_right_by_the_first_from_all(self) -> None:
+        terms = replace(TERMS, work_hours=None)
+        known, found = STEADY, []
+        for nodes, rate in ((2, 0.5), (4, 0.8), (3, 0.7), (4, 0.9)):
+            said = progress(nodes=nodes, steps_per_second=rate)
+            looked = replace(FULL, progress=said)
+            known = decide(replace(self.ELASTIC, deadline=terms), looked, known, [Tick()], T0).ledger
+            assert known.account is not None
+            found.append(known.account.work_seconds)
+        assert found == [1000, 1250, 1250, 1250]
 
 
 class TestAccount:

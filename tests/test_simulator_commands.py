@@ -55,6 +55,23 @@ def test_it_tells_programs_every_run_and_the_same_twice(capsys, trace):
     assert on_demand["mean"] == pytest.approx(found["on_demand_cost"])
 
 
+def test_an_elastic_job_is_as_fast_on_few_nodes_as_it_is_told(capsys, trace, tmp_path):
+    (tmp_path / "us-east-1a_x.csv").write_text(DATES.replace(",1", ",2"))
+    job = [*trace, *JOB, "--nodes", "4", "--minimum", "2", "--policy", "never", "--no-optimum", "--json"]
+    proportion, well = (
+        json.loads(told(capsys, "simulate", *job, *more)[1]) for more in ([], ["--speeds", "0.4,0.7,0.9,1"])
+    )
+    assert (proportion["job"]["speeds"], well["job"]["speeds"]) == ([], [0.4, 0.7, 0.9, 1.0])
+    assert well["policies"][0]["mean"] < proportion["policies"][0]["mean"]
+
+
+@pytest.mark.parametrize("text", ["0.5", "0.5,x,1", "0,1", "", "nan,1", "0.5,2"])
+def test_what_is_no_speed_is_refused(capsys, text):
+    with pytest.raises(SystemExit):
+        main(["simulate", f"--speeds={text}", *JOB])
+    assert f"argument --speeds: was {text!r}, expected the speed with 1, 2, " in capsys.readouterr().err
+
+
 def test_it_draws_the_costs_and_one_run(capsys, trace, tmp_path):
     picture = tmp_path / "new" / "costs.png"
     code, out, _ = told(
@@ -121,6 +138,11 @@ def test_markets_and_policies_are_listed(capsys):
         (["--market", "moon", *JOB], "market: was 'moon', expected one of us-east-1, "),
         (["--market", "us-east-2", "--work", "9h", "--deadline", "8h"], "--deadline: was 8h, expected at least "),
         (["--market", "us-east-2", *JOB, "--nodes", "2"], "room for nodes: was 1 at most, expected 2 for the job"),
+        (["--market", "16-nodes", *JOB, "--nodes", "2", "--speeds", "0.6,1"], "--speeds: goes with --minimum, fewer"),
+        (
+            ["--market", "16-nodes", *JOB, "--nodes", "3", "--minimum", "1", "--speeds", "1"],
+            "--speeds: was (1.0,), exp",
+        ),
         (["--market", "us-east-2", *JOB, "--room", "2"], "--room: goes with --trace"),
         (["--market", "us-east-2", *JOB, "--pools", "x"], "pools: was 'x', expected one of us-east-2a_v100"),
         (["--market", "us-east-2", *JOB, "--coverage", "2"], "--notice_coverage: was 2.0, expected 0 to 1"),

@@ -39,6 +39,8 @@ def test_traffic_costs_by_the_second_of_work():
         ({"checkpoint_seconds": 0.0}, "checkpoint: was 0.0, expected more than 0 seconds"),
         ({"restart_seconds": -1.0}, "restart_seconds: was -1.0, expected 0 or more seconds"),
         ({"speeds": (1.0,)}, "speeds: was .*, expected 4, one for each number of nodes"),
+        ({"speeds": (0.4, 0.3, 0.9, 1.0)}, "speeds: was .*, expected more than 0, and with no node more less"),
+        ({"speeds": (0.0, 0.3, 0.9, 1.0)}, "speeds: was .*, expected more than 0"),
         ({"deadline_seconds": 3600.0}, "deadline: was 1h, expected at least 1.2h: the work and one start take that"),
     ],
 )

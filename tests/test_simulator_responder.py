@@ -95,6 +95,23 @@ def test_it_is_told_what_the_ledger_would_tell():
     assert (lost.market.spot_price, lost.market.on_demand_price) == (1.0, 3.0)
 
 
+def test_it_is_told_how_fast_an_elastic_job_is_on_fewer_nodes_and_nothing_of_it_for_a_gang():
+    job = replace(JOB, nodes=4, checkpoint_seconds=90.0, pause_seconds=10.0)
+    asked = {}
+    for name, each, options in [
+        ("gang", job, {}),
+        ("proportion", replace(job, minimum=2), {}),
+        ("told", replace(job, minimum=1, speeds=(0.4, 0.7, 0.9, 1.0)), {}),
+        ("untold", replace(job, minimum=1), {"elastic": False}),
+    ]:
+        watched = Watched(Mirror())
+        run(watched, [4] * 40, each, **options)
+        asked[name] = watched.asked[0].work.speeds
+    assert (asked["gang"], asked["untold"]) == ((), ())
+    assert asked["proportion"] == pytest.approx((0, 0, 0.5, 0.75, 1))
+    assert asked["told"] == pytest.approx((0, 0.4, 0.7, 0.9, 1)), "its usual speed is that with all, pauses included"
+
+
 def test_an_answer_may_give_up_spot_save_and_be_final():
     runs = run(Scripted(Answer(on_demand=1, spot=0, final=True)), [1] * 40)
     assert (runs.spot_seconds[0], runs.on_demand_seconds[0]) == (0, pytest.approx(60 + 10 * TICK))

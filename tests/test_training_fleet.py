@@ -298,6 +298,8 @@ def test_an_elastic_fleets_agents_are_told_so() -> None:
     told = json.loads(line)
     assert told["elastic"] == {"min_nodes": 2, "processes_per_node": 1, "join": "now", "single_zone": True}
     assert told["peer_port"] == 7610
+    assert spec_of(declared).min_nodes == 2
+    assert spec_of(declare_fleet()).min_nodes is None
     (group,) = declared.all("SecurityGroup")
     assert [rule["self"] for rule in group.inputs["ingress"]] == [True]  # agents and ranks, nobody else
 

@@ -125,6 +125,7 @@ RESPONDER_FILES = (
     "serve.py",
     "signals.py",
     "sizes.py",
+    "speeds.py",
     "strength.py",
     "updates.py",
     "warm.py",

@@ -48,6 +48,7 @@ def fleet_spec(
         backup_group=group_name(fleet, BACKUP),
         node_prefix=f"{incarnation}:",
         gang=plan.gang,
+        min_nodes=plan.elastic.min_nodes if plan.elastic else None,
         policy=plan.policy,
         on_rebalance=plan.on_rebalance,
         on_update=plan.on_update,

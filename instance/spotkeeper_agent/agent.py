@@ -242,7 +242,7 @@ class Agent:
         log("lease-taken", generation=number)
         self._holds, self._ending = True, False
         self._is_first = generation.members[0].node == self._node.name
-        self._progress = self._reporter.blank_progress(number)
+        self._progress = self._reporter.blank_progress(number, len(generation.members))
         self._report = replace(self._report, exit_code=None, exit_reason="")
         if self._notice is None or not self._notice.leaving:
             self._runner.start(number, self._place(generation))

@@ -62,14 +62,15 @@ class Reporter:
             command_version=self._config.command_version,
         )
 
-    def blank_progress(self, generation: int) -> Progress:
-        """The progress of a generation of which nothing is known yet."""
+    def blank_progress(self, generation: int, nodes: Optional[int] = None) -> Progress:
+        """The progress of a generation of so many ``nodes`` of which nothing is known yet."""
         return Progress(
             fleet=self._config.fleet,
             incarnation=self._config.incarnation,
             generation=generation,
             node=self._node.name,
             at=0.0,
+            nodes=nodes,
         )
 
     def notice(self, notice: Notice) -> None:

@@ -34,6 +34,9 @@ class Work(Fact):
     """The most work that has been done since that checkpoint: what a loss now would cost."""
     report_age: float = 0.0
     """Seconds since the job has told all of this."""
+    speeds: tuple[float, ...] = ()
+    """Speed on 0, 1, 2, … all nodes relative to that on all: 0.0 on too few to train, never less on more, 1.0 on all.
+    Empty for a gang: all or nothing."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

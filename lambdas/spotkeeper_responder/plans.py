@@ -22,6 +22,7 @@ from spotkeeper_ledger import (
     RestartRecord,
 )
 from spotkeeper_ledger.facts import Fact
+from spotkeeper_responder import speeds
 from spotkeeper_responder.deadline import Deadline
 from spotkeeper_responder.fallback import Answer, Market, Situation, Work
 from spotkeeper_responder.model import BACKUP, SPOT, Event, FleetView, NoticeHeard, PriceTold, State
@@ -94,12 +95,12 @@ def planned(spec: FleetSpec, view: FleetView, ledger: FleetLedger, strength: Str
     terms, account = spec.deadline, ledger.account
     if terms is None or account is None:
         return Planned(ledger)
-    account = _learned(terms, account, view.progress)
+    account = _learned(spec, terms, account, view.progress)
     situation = _situation(spec, terms, view, replace(ledger, account=account), account, strength, now)
     policy = policy_for(terms, account)
     answer = policy.answer(situation)
     record = _record(policy, situation, answer, now)
-    if not record.problem and _is_slow(terms, account, view.progress, strength):
+    if not record.problem and _is_slow(spec, account, view.progress, strength):
         record = replace(record, problem=SLOWER)
     node = view.progress.node if view.progress and answer.checkpoint else ""
     saves = node if node in view.nodes() else ""
@@ -139,7 +140,7 @@ def _situation(
         wanted=max(0, spec.spot_target),
         base=spec.base,
         final=account.plan is not None and account.plan.final,
-        work=work_of(terms, account, view.progress, now),
+        work=work_of(spec, terms, account, view.progress, now),
         market=Market(
             spot_price=terms.spot_price if terms.spot_price is not None else price.price if price else None,
             on_demand_price=terms.on_demand_price,
@@ -152,7 +153,9 @@ def _situation(
     )
 
 
-def work_of(terms: DeadlineSpec, account: Account, progress: Progress | None, now: float) -> Work | None:
+def work_of(
+    spec: FleetSpec, terms: DeadlineSpec, account: Account, progress: Progress | None, now: float
+) -> Work | None:
     """Return how far the job is, or ``None`` where nobody can say.
 
     A job of which the user says how long it takes, and whose first nodes may still be starting it, has all of it to do.
@@ -164,8 +167,10 @@ def work_of(terms: DeadlineSpec, account: Account, progress: Progress | None, no
     time_left, allowed = ends_at - now, max(1.0, ends_at - account.since)
     if progress is None or not progress.total or progress.step is None:
         started = account.started_at
-        late = started is not None and now - started > policy_for(terms, account).restart
-        return None if late else Work(time_left=time_left, remaining=whole, whole=whole, allowed=allowed)
+        if started is not None and now - started > policy_for(terms, account).restart:
+            return None
+        usual = speeds.relative(spec, {}, 1.0)
+        return Work(time_left=time_left, remaining=whole, whole=whole, allowed=allowed, speeds=usual)
     published = min(progress.published_step or 0, progress.total)
     return Work(
         time_left=time_left,
@@ -174,6 +179,7 @@ def work_of(terms: DeadlineSpec, account: Account, progress: Progress | None, no
         allowed=allowed,
         unsaved=whole * max(0, min(progress.step, progress.total) - published) / progress.total,
         report_age=max(0.0, now - progress.at),
+        speeds=speeds.relative(spec, account.speeds, progress.total / whole),
     )
 
 
@@ -225,12 +231,17 @@ def _spot_price(terms: DeadlineSpec, told: PriceRecord | None) -> float:
     return terms.on_demand_price if told is None else told.price
 
 
-def _learned(terms: DeadlineSpec, account: Account, progress: Progress | None) -> Account:
-    """Return the account with what the job's progress says of its work and of its restarts."""
+def _learned(spec: FleetSpec, terms: DeadlineSpec, account: Account, progress: Progress | None) -> Account:
+    """Return the account with what the job's progress says of its work, its speed and its restarts."""
     if progress is None:
         return account
-    if terms.work_hours is None and account.work_seconds is None and progress.total and progress.steps_per_second:
-        account = replace(account, work_seconds=progress.total / progress.steps_per_second)
+    nodes, rate, told = speeds.nodes_of(spec, progress), progress.steps_per_second, account.speeds
+    if progress.total and rate and rate > 0:
+        sure = nodes == spec.target and str(nodes) not in told
+        if terms.work_hours is None and (sure or account.work_seconds is None):
+            account = replace(account, work_seconds=progress.total / rate * (nodes or spec.target) / spec.target)
+        if nodes:
+            account = replace(account, speeds=speeds.learned(told, nodes, rate))
     if progress.goodput is None:
         return account
     spent, known = progress.goodput.restart_seconds, account.restart
@@ -263,12 +274,15 @@ def _record(policy: Deadline, situation: Situation, answer: Answer, now: float) 
     )
 
 
-def _is_slow(terms: DeadlineSpec, account: Account, progress: Progress | None, strength: Strength) -> bool:
-    """Whether the job, with all its nodes, is slower than it was reckoned to be."""
-    if progress is None or not progress.total or not progress.steps_per_second or strength.shortfall:
+def _is_slow(spec: FleetSpec, account: Account, progress: Progress | None, strength: Strength) -> bool:
+    """Whether the job is slower than it was reckoned to be, with all its nodes or, if elastic, with those it has."""
+    if progress is None or not progress.total or not progress.steps_per_second or spec.deadline is None:
         return False
-    whole = _whole(terms, account)
-    return whole is not None and progress.steps_per_second * whole < TOO_SLOW * progress.total
+    whole, nodes = _whole(spec.deadline, account), speeds.nodes_of(spec, progress)
+    if whole is None or (nodes is None and strength.shortfall):
+        return False
+    share = (nodes or spec.target) / spec.target
+    return progress.steps_per_second * whole < TOO_SLOW * progress.total * share
 
 
 def _whole(terms: DeadlineSpec, account: Account) -> float | None:

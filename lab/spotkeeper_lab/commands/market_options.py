@@ -11,7 +11,7 @@ import numpy as np
 
 from spotkeeper_lab.commands import Refused
 from spotkeeper_lab.commands.trace_options import add_trace, only_with_trace, read_trace
-from spotkeeper_lab.commands.units import count, duration, price
+from spotkeeper_lab.commands.units import count, duration, price, speeds
 from spotkeeper_lab.simulator.job import HOUR, Job, JobError, Traffic
 from spotkeeper_lab.simulator.market import Market, MarketError, Windows
 from spotkeeper_lab.simulator.markets import MARKETS, TRACES, named
@@ -49,6 +49,13 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--deadline", type=duration, metavar="TIME", help="by when it has to be done, from its start on: 60h")
     add("--nodes", type=count, default=1, metavar="N", help="how many nodes it runs on (default 1)")
     add("--minimum", type=count, metavar="N", help="fewest nodes it trains on, for elastic jobs (default: all)")
+    add(
+        "--speeds",
+        type=speeds,
+        default=(),
+        metavar="A,B,…",
+        help="its speed with 1, 2, … nodes relative to that with all: 0.3,0.6,0.8,1 (default: in proportion)",
+    )
     add("--base", type=int, default=0, metavar="N", help="how many of its nodes are always on-demand (default 0)")
     add("--spread", action="store_true", help="its spot nodes may be in several zones at once; state --traffic")
     add(
@@ -90,6 +97,8 @@ def job_of(options: argparse.Namespace) -> Job:
     for name in ("work", "deadline"):
         if getattr(options, name) is None:
             raise Refused(f"--{name}: was not given, expected a time such as 40h")
+    if options.speeds and options.minimum in {None, options.nodes}:
+        raise Refused(f"--speeds: goes with --minimum, fewer than {options.nodes} nodes: a gang needs all of them")
     fits = options.save <= options.notice
     try:
         return Job(
@@ -97,6 +106,7 @@ def job_of(options: argparse.Namespace) -> Job:
             deadline_seconds=options.deadline,
             nodes=options.nodes,
             minimum=options.minimum,
+            speeds=options.speeds,
             base=options.base,
             restart_seconds=options.restart,
             boot_seconds=options.boot,

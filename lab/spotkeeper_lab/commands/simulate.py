@@ -36,6 +36,7 @@ examples:
   spotkeeper simulate --market v100-2023-us-west-2 --work 40h --deadline 48h --policy deadline,uniform-progress --plot
   spotkeeper simulate --trace us-east-1a_p5.csv us-east-1b_p5.csv --convention available --prices prices.json \\
       --on-demand-price 98.32 --work 5d --deadline 7d
+  spotkeeper simulate --market 16-nodes --work 20h --deadline 40h --nodes 4 --minimum 2 --speeds 0.3,0.6,0.8,1
 
 what stands for --market with traces of each format (--list says how they look):
   one zone, room for four nodes (JSON), a flat price

@@ -33,3 +33,16 @@ def price(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"was {text!r}, expected dollars, 0 or more")
     return value
+
+
+def speeds(text: str) -> tuple[float, ...]:
+    """Return the speed with 1, 2, … nodes relative to that with all."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0 < value <= 1 for value in values) or values[-1] != 1:
+        raise argparse.ArgumentTypeError(
+            f"was {text!r}, expected the speed with 1, 2, … nodes relative to that with all, such as 0.3,0.6,0.8,1"
+        )
+    return values

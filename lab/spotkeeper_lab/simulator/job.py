@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Job:
     minimum: int | None = None
     """The fewest nodes that it trains on; ``None``: all of them (a gang). Less: an elastic job."""
     speeds: Sequence[float] = ()
-    """Speed with 1, 2, … nodes relative to that with all; empty: in proportion to the nodes."""
+    """Speed with 1, 2, … nodes relative to that with all, never less with more; empty: in proportion to the nodes."""
     base: int = 0
     """How many of its nodes are on-demand in any case."""
     restart_seconds: float = 720.0
@@ -92,6 +93,8 @@ class Job:
         ):
             need(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more seconds")
         need(len(self.speeds) in {0, self.nodes}, "speeds", self.speeds, f"{self.nodes}, one for each number of nodes")
+        rises = all(0 < less <= more for less, more in pairwise((*self.speeds, math.inf)))
+        need(rises, "speeds", self.speeds, "more than 0, and with no node more less than without it")
         least = self.work_seconds / self.usual_speed + self.changeover_seconds
         need(
             self.deadline_seconds >= least,
@@ -131,8 +134,9 @@ class Job:
     def plain(self) -> dict[str, Any]:
         """Return it for JSON, infinity as ``None``."""
         every = None if math.isinf(self.checkpoint_seconds) else self.checkpoint_seconds
-        names = [name for name in self.__dataclass_fields__ if name not in {"traffic", "speeds"}]
-        return {**{name: getattr(self, name) for name in names}, "checkpoint_seconds": every}
+        names = [name for name in self.__dataclass_fields__ if name != "traffic"]
+        told = {name: getattr(self, name) for name in names}
+        return {**told, "speeds": list(self.speeds), "checkpoint_seconds": every}
 
 
 def need(holds: bool, field: str, was: object, expected: str) -> None:

@@ -34,6 +34,8 @@ class Responder:
     """Seconds between two looks of the responder."""
     hysteresis_seconds: float = 0.0
     """For how long spot has to be back before on-demand is given back."""
+    elastic: bool = True
+    """Whether it knows how fast the job is on fewer nodes, as it does of an elastic fleet."""
 
     def begin(self, job: Job, windows: Windows) -> Player:
         """Return it as it is before the first tick."""
@@ -47,6 +49,8 @@ class _Responders:
         self._responder, self._job = responder, job
         self._on_demand_price = windows.market.on_demand_price
         size = len(windows)
+        told = responder.elastic and not job.gang
+        self._speeds = tuple((job.speed_by_nodes() / job.usual_speed).tolist()) if told else ()
         self.period, self.spot_at_first = responder.period, job.nodes - job.base
         self._fleets = [_Memory(size=job.base) for _ in range(size)]
         self._on_demand = np.full(size, job.base, dtype=np.int64)
@@ -115,6 +119,7 @@ class _Responders:
                 whole=job.work_seconds / speed,
                 allowed=job.deadline_seconds,
                 unsaved=(done - saved) / speed,
+                speeds=self._speeds,
             ),
             market=Market(
                 spot_price=float(seen.price[row]),

@@ -99,6 +99,8 @@ class Progress(Fact):
     published_at: Optional[float] = None
     save_seconds_p95: Optional[float] = None
     exit_code: Optional[int] = None
+    nodes: Optional[int] = None
+    """How many run the job together."""
     goodput: Optional[Goodput] = None
     version: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -135,7 +135,9 @@ class Account(Fact):
     """What all nodes have cost since then."""
     price: Optional[PriceRecord] = None
     work_seconds: Optional[float] = None
-    """How long the job takes with all its nodes, as its first progress said."""
+    """How long the job takes with all its nodes, as its first progress said, or its first with all of them."""
+    speeds: Mapping[str, float] = field(default_factory=dict)
+    """Steps per second of an elastic job by its number of nodes, as last seen."""
     restart: Optional[RestartRecord] = None
     spells: Tuple[float, ...] = ()
     """How long the latest spot nodes that the cloud has taken had lasted."""

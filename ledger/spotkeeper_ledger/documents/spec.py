@@ -70,6 +70,8 @@ class FleetSpec(Fact):
     """What precedes the instance id in the name of a node's folder, where the cloud's permissions tell nodes apart by
     such a name (``<role id>:``)."""
     gang: str = "none"
+    min_nodes: Optional[int] = None
+    """Fewest nodes that train together, where as many do as there are; ``None``: that is not so."""
     policy: PolicySpec = field(default_factory=PolicySpec)
     on_rebalance: str = "checkpoint"
     on_update: str = "next-run"
