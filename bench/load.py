@@ -15,7 +15,7 @@ from pathlib import Path
 import sink
 import support
 
-from spotkeeper_ledger import Manifest, Part
+from spotkeeper_ledger.checkpoints import Manifest, Part
 from spotkeeper_training import sums
 from spotkeeper_training.objects import Objects
 from spotkeeper_training.open_bulk import open_bulk

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spotkeeper_ledger import ABSENT, Board, Head, Manifest, load, open_board
+from spotkeeper_ledger import ABSENT, Board, load, open_board
+from spotkeeper_ledger.checkpoints import Head, Manifest
 from spotkeeper_training import Checkpoint, CheckpointStore, Restored
 from spotkeeper_training.bulk import Took
 

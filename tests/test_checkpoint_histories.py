@@ -15,8 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from checkpoint_support import put_behind
-from spotkeeper_ledger import ABSENT, ANY, Conflict, Entry, Head, Manifest, Stored, load
+from spotkeeper_ledger import ABSENT, ANY, Conflict, Entry, Stored, load
 from spotkeeper_ledger.board import Expected
+from spotkeeper_ledger.checkpoints import Head, Manifest
 from spotkeeper_training import CheckpointStore, Restored, Retention, StaleGeneration
 
 SAVES = 3

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotkeeper_ledger import MalformedDocument, Part
+from spotkeeper_ledger import MalformedDocument
+from spotkeeper_ledger.checkpoints import Part
 from spotkeeper_training import sums
 from spotkeeper_training.pieces import cut, views_of, whole
 

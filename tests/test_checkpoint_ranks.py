@@ -11,8 +11,8 @@ from typing import TypeVar
 import pytest
 
 from checkpoint_support import head
-from spotkeeper_ledger import ANY, Manifest, Part, Unavailable, dump, load, open_board
-from spotkeeper_ledger.checkpoints import Shard
+from spotkeeper_ledger import ANY, Unavailable, dump, load, open_board
+from spotkeeper_ledger.checkpoints import Manifest, Part, Shard
 from spotkeeper_training import Checkpoint, CheckpointStore, NoWholeCheckpoint, Restored, StaleGeneration
 
 Result = TypeVar("Result")

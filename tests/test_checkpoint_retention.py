@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotkeeper_ledger import Entry, Head
+from spotkeeper_ledger import Entry
+from spotkeeper_ledger.checkpoints import Head
 from spotkeeper_training.retention import Retention, expendable, orphans
 
 

@@ -12,7 +12,8 @@ from spotkeeper_lab.ledger_reader import LedgerReader, heads, parse
 from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.stages.aws import head_versions
 from spotkeeper_lab.stages.stage import CHECKPOINTS, HEAD_KEY
-from spotkeeper_ledger import Head, NodeReport, Progress, dump, keys
+from spotkeeper_ledger import NodeReport, Progress, dump, keys
+from spotkeeper_ledger.checkpoints import Head
 
 SPEC = spec()
 PROGRESS = Progress(SPEC.fleet, SPEC.incarnation, 3, "i-1", 7.0)

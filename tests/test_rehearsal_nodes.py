@@ -16,7 +16,8 @@ from spotkeeper_lab.local_aws import LocalAws
 from spotkeeper_lab.rehearsal import Rehearsal
 from spotkeeper_lab.situation import Situation
 from spotkeeper_lab.stages.stage import CHECKPOINTS, HEAD_KEY
-from spotkeeper_ledger import FleetSpec, Head, NodeNotice, dump, keys, load
+from spotkeeper_ledger import FleetSpec, NodeNotice, dump, keys, load
+from spotkeeper_ledger.checkpoints import Head
 from spotkeeper_ledger.documents import INTERRUPTION, notice_id
 
 pytestmark = pytest.mark.rehearsal

@@ -21,7 +21,6 @@ LEDGER_FILES = (
     "codec.py",
     "credentials.py",
     "documents/__init__.py",
-    "documents/checkpoint.py",
     "documents/job.py",
     "documents/memory.py",
     "documents/notices.py",
@@ -135,7 +134,7 @@ RESPONDER_FILES = (
 
 NOT_IN_FUNCTION = {
     "": ("checkpoints.py", "folder.py", "run_dir.py"),
-    "aws": ("gce.py", "gcs.py", "google_token.py"),
+    "aws": ("gce.py", "gcs.py", "google_token.py", "imds.py"),
     "gcp": ("credentials.py", "imds.py", "s3.py", "sigv4.py"),
 }
 """What a cloud's function never opens of the ledger package, and, under no name, what no function does."""

@@ -38,7 +38,6 @@ from spotkeeper_ledger import (
     Board,
     BoardError,
     FleetSpec,
-    Head,
     MalformedDocument,
     Unavailable,
     keys,
@@ -46,6 +45,7 @@ from spotkeeper_ledger import (
     open_board,
     run_dir,
 )
+from spotkeeper_ledger.checkpoints import Head
 from spotkeeper_ledger.codec import MAX_DOCUMENT_BYTES
 from spotkeeper_ledger.run_dir import Confirmation, LocalNotice
 

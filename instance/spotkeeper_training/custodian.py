@@ -7,8 +7,8 @@ import math
 import time
 from typing import List, Optional, Set
 
-from spotkeeper_ledger import ABSENT, ANY, Board, BoardError, Conflict, Head, MalformedDocument, load
-from spotkeeper_ledger.documents import Manifest
+from spotkeeper_ledger import ABSENT, ANY, Board, BoardError, Conflict, MalformedDocument, load
+from spotkeeper_ledger.checkpoints import Head, Manifest
 from spotkeeper_training.meeting import LOADS, SHARDS
 from spotkeeper_training.objects import MANIFESTS, PARTS, Objects
 from spotkeeper_training.retention import Retention, expendable, orphans

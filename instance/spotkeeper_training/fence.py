@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from spotkeeper_ledger import ABSENT, Board, Conflict, Head, Unavailable, dump, load
+from spotkeeper_ledger import ABSENT, Board, Conflict, Unavailable, dump, load
+from spotkeeper_ledger.checkpoints import Head
 from spotkeeper_training.errors import StaleGeneration
 
 HEAD = "head.json"

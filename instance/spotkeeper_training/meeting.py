@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, Type, TypeVar
 
-from spotkeeper_ledger import ANY, Board, Part, Unavailable, dump, load
-from spotkeeper_ledger.checkpoints import Decision, Shard, Verdict
+from spotkeeper_ledger import ANY, Board, Unavailable, dump, load
+from spotkeeper_ledger.checkpoints import Decision, Part, Shard, Verdict
 from spotkeeper_training.fence import Fence, Held
 from spotkeeper_training.objects import Objects
 

@@ -6,7 +6,8 @@ import time
 from functools import partial
 from typing import Dict, Optional, Sequence, Set, Tuple
 
-from spotkeeper_ledger import ABSENT, Board, MalformedDocument, Manifest, Part, Unavailable, dump, load
+from spotkeeper_ledger import ABSENT, Board, MalformedDocument, Unavailable, dump, load
+from spotkeeper_ledger.checkpoints import Manifest, Part
 from spotkeeper_training import sums
 from spotkeeper_training.bulk import Bulk
 from spotkeeper_training.crew import Crew

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple, Union
 
-from spotkeeper_ledger import MalformedDocument, Part
+from spotkeeper_ledger import MalformedDocument
+from spotkeeper_ledger.checkpoints import Part
 
 Buffer = Union[bytes, bytearray, memoryview]
 Loaded = Union[bytes, bytearray]

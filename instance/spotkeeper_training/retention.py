@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import AbstractSet, Dict, Iterable, List, Optional, Tuple, Union
 
-from spotkeeper_ledger import Entry, Head
+from spotkeeper_ledger import Entry
+from spotkeeper_ledger.checkpoints import Head
 
 _MANIFEST = re.compile(r"manifests/g(\d+)-s(\d+)-[0-9a-f]+\.json")
 _REMAINS = re.compile(r"(?:parts|shards|loads)/g(\d+)-(?:s(\d+)-)?[^/]+/.+")

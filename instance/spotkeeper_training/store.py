@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Callable, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar, Union
 
-from spotkeeper_ledger import MalformedDocument, Manifest, run_dir
+from spotkeeper_ledger import MalformedDocument, run_dir
+from spotkeeper_ledger.checkpoints import Manifest
 from spotkeeper_training.custodian import Custodian
 from spotkeeper_training.errors import NoWholeCheckpoint
 from spotkeeper_training.fence import Fence, Held

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from spotkeeper_lab.stages.stage import LocalCloud
 from spotkeeper_ledger import Generation, MalformedDocument, NodeNotice, NodeReport, Progress, keys, load
-from spotkeeper_ledger.documents import FleetSpec, Head
+from spotkeeper_ledger.checkpoints import Head
+from spotkeeper_ledger.documents import FleetSpec
 
 Document = TypeVar("Document")
 FromNode = TypeVar("FromNode", NodeNotice, NodeReport, Generation, Progress)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from datetime import datetime
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
 from spotkeeper_ledger.board import Denied, Unavailable
-from spotkeeper_ledger.imds import InstanceMetadata
 from spotkeeper_ledger.renewed import Renewed
 from spotkeeper_ledger.sigv4 import Credentials
+
+if TYPE_CHECKING:
+    from spotkeeper_ledger.imds import InstanceMetadata
 
 
 class CredentialSource:
@@ -40,6 +42,8 @@ class CredentialSource:
 
     def _from_role(self) -> Tuple[Credentials, float]:
         if self._metadata is None:
+            from spotkeeper_ledger.imds import InstanceMetadata  # noqa: PLC0415 - a function is given its keys
+
             self._metadata = InstanceMetadata()
         role = self._metadata.get("iam/security-credentials/")
         if not role or not role.strip():

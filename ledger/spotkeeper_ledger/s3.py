@@ -20,7 +20,6 @@ from urllib.parse import unquote
 from spotkeeper_ledger.board import ABSENT, ANY, BoardError, Conflict, Denied, Entry, Expected, Stored, Unavailable
 from spotkeeper_ledger.credentials import CredentialSource
 from spotkeeper_ledger.http import Body, Http, Into, Response
-from spotkeeper_ledger.imds import InstanceMetadata
 from spotkeeper_ledger.patience import patiently
 from spotkeeper_ledger.sigv4 import UNSIGNED, sign, uri_encode
 
@@ -254,6 +253,8 @@ def _address(bucket: str, region: str) -> Tuple[str, str]:
 
 
 def _own_region() -> str:
+    from spotkeeper_ledger.imds import InstanceMetadata  # noqa: PLC0415 - a function knows its region without
+
     region = InstanceMetadata().get("placement/region")
     if not region:
         raise Unavailable("no region: set AWS_REGION")

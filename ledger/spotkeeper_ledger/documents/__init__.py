@@ -7,7 +7,6 @@ A *node* is named by its instance id, as its cloud gives it. Its folder under ``
 followed by that id.
 """
 
-from spotkeeper_ledger.documents.checkpoint import Head, Manifest, Part
 from spotkeeper_ledger.documents.job import Generation, Goodput, Member, Progress
 from spotkeeper_ledger.documents.memory import (
     HELD,
@@ -56,15 +55,12 @@ __all__ = [
     "FleetSpec",
     "Generation",
     "Goodput",
-    "Head",
-    "Manifest",
     "Member",
     "Members",
     "NodeNotice",
     "NodeReport",
     "NodeSeen",
     "NoticeRecord",
-    "Part",
     "Pause",
     "PlanRecord",
     "PolicySpec",
