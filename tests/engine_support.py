@@ -21,6 +21,8 @@ import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import (
+    callback_pb2,
+    callback_pb2_grpc,
     engine_pb2,
     engine_pb2_grpc,
     errors_pb2,
@@ -42,6 +44,11 @@ class Monitor(RecordingMonitor):
     def __init__(self, preview: bool) -> None:
         super().__init__(preview)
         self._preview = preview
+        self.hooks: list[Any] = []
+
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        self.hooks.append(request.callback)
+        return super().RegisterResourceHook(request)  # type: ignore[no-untyped-call]
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         answer = super().RegisterResource(request)
@@ -65,8 +72,12 @@ def _served(monitor: Any) -> type[resource_pb2_grpc.ResourceMonitorServicer]:
     def handed_on(name: str) -> Any:
         return lambda self, request, context: getattr(monitor, name)(request)
 
-    calls = ("GetDeploymentInfo", "Invoke", "RegisterPackage", "RegisterResource", "RegisterResourceOutputs")
-    return type("Service", (resource_pb2_grpc.ResourceMonitorServicer,), {name: handed_on(name) for name in calls})
+    calls = {
+        name: handed_on(name)
+        for name in dir(resource_pb2_grpc.ResourceMonitorServicer)
+        if not name.startswith("_") and hasattr(monitor, name)
+    }
+    return type("Service", (resource_pb2_grpc.ResourceMonitorServicer,), calls)
 
 
 class Log(engine_pb2_grpc.EngineServicer):
@@ -103,6 +114,18 @@ class Constructed:
     depends_on: Mapping[str, Sequence[str]]
     """Of each output, the URNs that it depends on."""
     monitor: Monitor
+
+    def hooked(self) -> list[str]:
+        """Run what is to run before something is created, as the engine does, and return what that refuses."""
+        said = []
+        for hook in self.monitor.hooks:
+            asked = callback_pb2.CallbackInvokeRequest(
+                token=hook.token, request=resource_pb2.ResourceHookRequest().SerializeToString()
+            )
+            with grpc.insecure_channel(hook.target) as channel:
+                answer = callback_pb2_grpc.CallbacksStub(channel).Invoke(asked, timeout=60)
+            said.append(resource_pb2.ResourceHookResponse.FromString(answer.response).error)
+        return said
 
     @property
     def children(self) -> dict[str, Any]:

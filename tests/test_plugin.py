@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
+import hashlib
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,9 +14,11 @@ import pytest
 
 import engine_support as engine
 from engine_support import ROOT, UNKNOWN, Constructed, Plugin, Refused, output, secret
+from gcp_declared import declare_gcp_fleet, declare_gcp_responder
 from gcp_resources import GCP_REGION
-from pulumi_support import ACCOUNT, PROJECT, REGION, STACK
-from spotkeeper.archives import agent_archive, function_sources
+from pulumi_support import ACCOUNT, PROJECT, REGION, STACK, Seen, declare_fleet, declare_responder
+from spotkeeper.archives import function_sources
+from spotkeeper.outputs import python_name
 from spotkeeper_ledger import load
 from spotkeeper_ledger.documents import FleetSpec
 
@@ -42,7 +42,7 @@ GCP = {
     "machineTypes": ["n2-standard-8", "n2d-standard-8"],
 }
 FLEETS = {"AwsTrainingFleet": AWS, "GcpTrainingFleet": GCP}
-SHIPPED = ("spotkeeper_responder/aws/handler.py", "spotkeeper_ledger/s3.py", "spotkeeper_agent/cli.py")
+SHIPPED = "spotkeeper_responder/aws/handler.py"
 MARK = "# out of the wheel\n"
 ABOVE = f"urn:pulumi:{STACK}::{PROJECT}::my:index:Platform::ml"
 
@@ -50,9 +50,8 @@ ABOVE = f"urn:pulumi:{STACK}::{PROJECT}::my:index:Platform::ml"
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
     place = engine.installed(tmp_path_factory.mktemp("plugin"))
-    for shipped in SHIPPED:
-        with (place / shipped).open("a", encoding="utf-8") as file:
-            file.write(MARK)
+    with (place / SHIPPED).open("a", encoding="utf-8") as file:
+        file.write(MARK)
     with engine.started(place) as plugin:
         yield plugin
 
@@ -81,27 +80,56 @@ def test_a_responder_is_made(plugin: Plugin) -> None:
     assert made.children["LogGroup keeper-function"].inputs["retentionInDays"] == 14
 
 
-def test_the_function_and_the_agent_come_out_of_the_wheel(plugin: Plugin) -> None:
-    """Every file of them is in it, for each cloud; a mark in some says that no other copy was read."""
-    aws = plugin.construct("AwsInterruptionResponder", {}, name="keeper")
-    assert shipped(aws.children["Function keeper-function"].inputs["code"], SHIPPED[:2]) == dict(
-        function_sources("aws")
-    )
-    gcp = plugin.construct("GcpInterruptionResponder", {}, name="keeper")
-    (source,) = [seen for seen in gcp.children.values() if seen.kind == "BucketObject"]
-    assert shipped(source.inputs["source"], ()) == dict(function_sources("gcp"))
-    fleet = plugin.construct("AwsTrainingFleet", AWS)
-    body = base64.b64decode(fleet.children["BucketObjectv2 train-agent"].inputs["contentBase64"])
-    with zipfile.ZipFile(io.BytesIO(body)) as agent, zipfile.ZipFile(io.BytesIO(agent_archive().body)) as here:
-        assert agent.namelist() == here.namelist()
-        assert agent.read("spotkeeper_agent/cli.py").decode().endswith(MARK)
+def test_the_function_comes_out_of_the_wheel(plugin: Plugin) -> None:
+    """Every file of it is in there; a mark in one of them says that no other copy was read."""
+    made = plugin.construct("AwsInterruptionResponder", {}, name="keeper")
+    code = {name: asset.text for name, asset in made.children["Function keeper-function"].inputs["code"].assets.items()}
+    assert code[SHIPPED].endswith(MARK)
+    code[SHIPPED] = code[SHIPPED].removesuffix(MARK)
+    assert code == dict(function_sources("aws"))
 
 
-def shipped(archive: pulumi.AssetArchive, marked: Sequence[str]) -> dict[str, str]:
-    """Return the text of every file in an archive, less the marks that some have to have."""
-    texts = {name: asset.text for name, asset in archive.assets.items()}
-    assert {name for name, text in texts.items() if text.endswith(MARK)} == set(marked)
-    return {name: text.removesuffix(MARK) for name, text in texts.items()}
+@pytest.mark.parametrize(
+    ("component", "inputs", "declare"),
+    [
+        ("AwsTrainingFleet", AWS, declare_fleet),
+        ("GcpTrainingFleet", GCP, declare_gcp_fleet),
+        ("AwsInterruptionResponder", {"logRetentionDays": 14}, declare_responder),
+        ("GcpInterruptionResponder", {"alertEmail": "me@example.com"}, declare_gcp_responder),
+    ],
+)
+def test_what_is_made_is_what_a_program_in_python_makes(
+    plugin: Plugin, component: str, inputs: dict[str, Any], declare: Any
+) -> None:
+    """All of it: the agent on the nodes, the fleet's document, the function of Google's; but for the mark."""
+    name = "train" if component in FLEETS else "keeper"
+    native = declare(**{python_name(key): value for key, value in inputs.items()})
+    made = plugin.construct(component, inputs, name=name)
+    assert everything(made.monitor.notes.seen) == everything(native.notes.seen)
+
+
+def everything(seen: Sequence[Seen]) -> dict[str, Any]:
+    """Return what is there to be compared of resources: inputs with the texts of archives, and what is waited for."""
+    return {
+        each.label: (
+            {
+                key: _texts(value)
+                for key, value in each.inputs.items()
+                if (each.label, key) != ("Function keeper-function", "code")
+            },
+            each.parent if each.options.custom else "",
+            each.depends_on,
+            each.options.protect,
+        )
+        for each in seen
+    }
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, pulumi.AssetArchive):
+        return {name: _texts(asset.text) for name, asset in value.assets.items()}
+    long = isinstance(value, str) and len(value) > 2000  # what is shown of a failure stays readable
+    return hashlib.sha256(value.encode()).hexdigest() if long else value
 
 
 @pytest.mark.parametrize("component", FLEETS)
@@ -263,6 +291,18 @@ def test_a_refusal_names_the_input_and_shows_no_python(plugin: Plugin, case: str
     assert "Traceback" not in str(error)
     assert plugin.log.messages == []
     assert "Traceback" not in plugin.said.read_text("utf-8")
+
+
+def test_the_refusal_in_the_documentation_is_the_real_one(plugin: Plugin) -> None:
+    (why,) = refused(plugin, instanceTypes=["g5.xlarge"]).problems.values()
+    assert f" has a problem: {why}\n" in (ROOT / "docs/languages.md").read_text("utf-8")
+
+
+def test_what_is_refused_only_to_new_fleets_is_asked_of_the_plugin(plugin: Plugin) -> None:
+    late = {"by": "2026-01-01T00:00:00Z", "onDemandPrice": 3.06}
+    made = plugin.construct("AwsTrainingFleet", {**AWS, "policy": "deadline", "deadline": late}, preview=True)
+    (said,) = made.hooked()
+    assert "deadline.by: was '2026-01-01T00:00:00Z', expected a moment that is still to come" in said
 
 
 def test_another_component_is_refused(plugin: Plugin) -> None:

@@ -15,7 +15,7 @@ from pulumi.output import Unknown
 
 from spotkeeper import wire
 from spotkeeper.errors import InputError
-from spotkeeper.outputs import schema_name
+from spotkeeper.outputs import python_name, schema_name
 from spotkeeper.plugin import COMPONENTS, Components
 
 pytestmark = pytest.mark.xdist_group("pulumi_gcp")  # the provider takes seconds to load: one process does it
@@ -50,7 +50,8 @@ def test_every_input_has_its_name_in_python(component: Any, components: Componen
     sent = {name: None if definition.ref else name for name, definition in component.inputs.items()}
     found = components.map_inputs(sent, component)
     assert found == {python: name for name, python in component.inputs_mapping.items() if sent[name]}
-    assert all(schema_name(python) == name for name, python in component.inputs_mapping.items())
+    for name, python in component.inputs_mapping.items():
+        assert (schema_name(python), python_name(name)) == (name, python)
 
 
 @given(st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False))

@@ -19,3 +19,8 @@ def outputs_of(component: pulumi.ComponentResource, declared_by: type) -> dict[s
 def schema_name(name: str) -> str:
     """Return the name that an input or output has in the schema: ``subnetIds`` for ``subnet_ids``."""
     return re.sub(r"_([a-z0-9])", lambda found: found.group(1).upper(), name)
+
+
+def python_name(name: str) -> str:
+    """Return the name that an input or output of the schema has in Python: ``subnet_ids`` for ``subnetIds``."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

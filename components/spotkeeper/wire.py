@@ -16,7 +16,7 @@ from pulumi.output import Unknown, contains_unknowns
 from pulumi.provider.experimental.analyzer import ComponentDefinition, PropertyDefinition, PropertyType, TypeDefinition
 
 from spotkeeper.errors import InputError
-from spotkeeper.outputs import schema_name
+from spotkeeper.outputs import python_name, schema_name
 
 Types = Mapping[str, TypeDefinition]
 """The objects that inputs are made of, by their names."""
@@ -97,7 +97,7 @@ def _object(
         if name in properties:
             found[names[name]] = _value(value, properties[name], types, path + name)
         else:  # the component says why there is no such input
-            found[_snake(name)] = value
+            found[python_name(name)] = value
     return found
 
 
@@ -136,7 +136,3 @@ def _shown(value: Any) -> str:
         value = int(value)
     shown = json.dumps(value, ensure_ascii=False, default=repr)
     return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
