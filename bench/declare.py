@@ -81,8 +81,8 @@ def raw_program(notes: Any) -> Callable[[], None]:
     ]
 
     def program() -> None:
-        for token, given in LOOKUPS.items():
-            for args in given:
+        for token, asked in LOOKUPS.items():
+            for args in asked:
                 pulumi.runtime.invoke_output(token, args)
         made: dict[str, pulumi.Output[Any]] = {}
         for kind, name, given, answered in resources:

@@ -16,6 +16,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hypothesis import Phase, seed
 from hypothesis.stateful import run_state_machine_as_test
@@ -82,7 +83,7 @@ def main() -> None:
     sys.exit(1 if failures else 0)
 
 
-def summary(tried: list[Tried], seconds: float) -> dict[str, object]:
+def summary(tried: list[Tried], seconds: float) -> dict[str, Any]:
     """Add up what was tried, in words."""
     total: Counter[str] = Counter()
     for each in tried:

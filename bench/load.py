@@ -66,9 +66,9 @@ def compared(uri: str, size: int, parts: Sequence[Part], repetitions: int) -> di
     times: dict[str, list[float]] = {name: [] for name in readers}
     for number in range(repetitions + 1):
         for name in times if number % 2 else reversed(times):
-            seconds = timed(lambda reader=readers[name]: reader.read(manifest))  # type: ignore[misc]
+            took = timed(lambda reader=readers[name]: reader.read(manifest))  # type: ignore[misc]
             if number:  # the first of each opens connections and fills the cache
-                times[name].append(seconds)
+                times[name].append(took)
     seconds = {name: support.median(values) for name, values in times.items()}
     return {
         "megabytes": size,

@@ -7,27 +7,28 @@ that group, and send it to the instance. No batch, no memory: an event told twic
 
 import json
 import os
+from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
 GROUP_TAG = "bench:group"  # moto, like AWS, lets nobody set the tag that groups set
 
-_clients = {}
+_clients: dict[str, Any] = {}
 
 
-def client(service):
+def client(service: Any) -> Any:
     if service not in _clients:
         _clients[service] = boto3.client(service)
     return _clients[service]
 
 
-def handle(event, _context):
+def handle(event: dict[str, Any], _context: object) -> dict[str, list[dict[str, str]]]:
     failed = [record["messageId"] for record in event["Records"] if not _handled(json.loads(record["body"]))]
     return {"batchItemFailures": [{"itemIdentifier": message} for message in failed]}
 
 
-def _handled(notice):
+def _handled(notice: dict[str, Any]) -> bool:
     if notice["detail-type"] != "EC2 Spot Instance Interruption Warning":
         return True
     node = notice["detail"]["instance-id"]

@@ -86,7 +86,7 @@ class _Handler(socketserver.StreamRequestHandler):
     def _take(self, size: int, room: memoryview) -> None:
         self.server.taken += size
         while size:
-            count = self.rfile.readinto(room[: min(size, BLOCK)])  # type: ignore[attr-defined]
+            count = self.rfile.readinto(room[: min(size, BLOCK)])
             if not count:
                 return
             size -= count

@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -91,7 +90,8 @@ class Ours:
 
 class TorchSave:
     def __init__(self, state: dict[str, Any], folder: Path) -> None:
-        self._state, self._folder, self._old = state, folder, None
+        self._state, self._folder = state, folder
+        self._old: Path | None = None
 
     def save(self, step: int) -> None:
         path = self._folder / f"{step}.pt"
@@ -287,4 +287,4 @@ def warm(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -227,7 +227,7 @@ class Cloud:
 
     def get(self, bucket: str, key: str) -> bytes:
         """Read an object straight from moto's store."""
-        found = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key)
+        found: Any = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key)
         return bytes(found.value)
 
     def fleet(self, bucket: str, name: str, nodes: Sequence[str]) -> FleetSpec:
