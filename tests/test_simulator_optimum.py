@@ -38,9 +38,13 @@ class Planned:
     pools=st.integers(1, 3),
     nodes=st.sampled_from([1, 1, 3]),
     lossless=st.booleans(),
+    rates=st.one_of(st.just([1.0] * 3), st.lists(st.sampled_from([0.3, 0.6, 1.0, 1.7]), min_size=3, max_size=3)),
+    zones=st.sampled_from(["abc", "aab"]),
 )
-def test_no_policy_is_cheaper(data, policy, pools, nodes, lossless):
+def test_no_policy_is_cheaper(data, policy, pools, nodes, lossless, rates, zones):
     whole = data.draw(markets(pools=pools, most=nodes))
+    names = tuple(f"zone-{zone}_{kind}" for zone, kind in zip(zones[:pools], "xyz", strict=False))
+    whole = replace(whole, pools=names, rates=tuple(rates[:pools]))
     job = data.draw(jobs(nodes=nodes, lossless=lossless))
     job = job if job.single_zone else replace(job, traffic=Traffic(bytes_per_step=0, dollars_per_gb=0))
     windows = whole.windows([0], whole.ticks)
@@ -80,6 +84,23 @@ def test_it_waits_for_spot_and_knows_when_that_is_too_short():
     assert least([1, 1, 1, 0] * 5, [0, 0, 0, 1] * 5) == pytest.approx(6.0)
 
 
+def test_it_knows_how_fast_nodes_are():
+    job = Job(work_seconds=4 * TICK, deadline_seconds=20 * TICK, restart_seconds=TICK / 2)
+
+    def least(*rates, prices, job=job, pools=None):
+        whole = market(*([2] * 20 for _ in rates), rates=rates, prices=prices, pools=pools)
+        return float(optimum(job, whole.windows([0], 20))[0]) * 3600 / TICK
+
+    assert least(0.5, prices=1.0) == pytest.approx(8.5)
+    assert least(2.0, prices=1.0) == pytest.approx(2.5)
+    assert least(0.5, 1.0, prices=[1.0, 1.5]) == pytest.approx(4.5 * 1.5)
+    assert least(0.2, prices=1.0) == pytest.approx(4.5 * ON_DEMAND), "twenty ticks are too few for it"
+    gang = replace(job, nodes=4)
+    kinds = {"prices": [1.0, 1.5], "job": gang, "pools": ["zone-a_x", "zone-a_y"]}
+    assert least(0.5, 1.0, **kinds) == pytest.approx(4.5 * (2 * 1.5 + 2 * ON_DEMAND)), "no gang of both: it is slow"
+    assert least(0.8, 1.0, **kinds) == pytest.approx(5.5 * (2 * 1.0 + 2 * 1.5)), "both types, at the rate of the slow"
+
+
 def test_a_gang_may_be_mixed_and_its_optimum_says_so():
     job = Job(work_seconds=4 * TICK, deadline_seconds=20 * TICK, nodes=4, restart_seconds=0.0)
     whole = market([3] * 20)
@@ -93,5 +114,3 @@ def test_a_late_deadline_is_told_by_infinity_and_what_is_not_known_is_refused():
     assert np.isinf(optimum(job, whole.windows([0], 9))[0])
     with pytest.raises(JobError, match="minimum: was 1, expected 2"):
         optimum(replace(job, nodes=2, minimum=1), whole.windows([0], 10))
-    with pytest.raises(JobError, match=r"rates: was \(2.0,\), expected 1 at most"):
-        optimum(job, replace(whole, rates=(2.0,)).windows([0], 10))

@@ -112,6 +112,7 @@ def test_an_archive_is_simulated_with_its_pools_together_or_apart(capsys, archiv
     assert (together["market"]["pools"], together["market"]["windows"]) == (["us-east-1a_x", "us-east-1b_x"], 3)
     apart = simulated(capsys, *trace, "--within", "slow", "--apart")
     assert (apart["market"]["pools"], apart["market"]["windows"]) == (["each-pool"], 3), "three of the six"
+    assert apart["market"]["pool_by_window"] == ["us-east-1a_x"] * 2 + ["us-east-1b_x"]
 
 
 def test_lifetimes_are_simulated_with_what_they_do_not_tell(capsys, write):

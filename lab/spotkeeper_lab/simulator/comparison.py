@@ -39,6 +39,7 @@ class Comparison:
                 "on_demand_price": market.on_demand_price,
                 "rates": dict(zip(market.pools, market.rates, strict=True)),
                 "windows": len(self.windows),
+                **({"pool_by_window": list(self.windows.labels)} if self.windows.are_apart else {}),
                 "availability": {
                     pool: float((row > 0).mean()) for pool, row in zip(market.pools, market.counts, strict=True)
                 },

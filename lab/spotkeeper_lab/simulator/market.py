@@ -188,13 +188,18 @@ class Windows:
         """Return the spot price of each pool at a tick, shape ``(windows, pools)``."""
         return self.market.prices[:, self.starts + tick].T
 
+    @property
+    def are_apart(self) -> bool:
+        """Whether each is of one pool, its label."""
+        return self.market.pools == (EACH,)
+
     def only(self, pools: Sequence[str]) -> Windows:
         """Return the windows with ``pools`` alone; of windows that are apart, those of these pools.
 
         Raises:
             MarketError: There is no pool of such a name.
         """
-        if self.market.pools != (EACH,):
+        if not self.are_apart:
             return replace(self, market=self.market.only(pools))
         for pool in pools:
             self.market.need(pool in self.labels, "pools", pool, f"one of {', '.join(dict.fromkeys(self.labels))}")
@@ -207,7 +212,7 @@ class Windows:
             MarketError: Rates differ: then a pool is not as good as another.
         """
         market, size = self.market, len(self.market.pools)
-        if market.pools == (EACH,):
+        if self.are_apart:
             return self
         market.need(len(set(market.rates)) == 1, "rates", market.rates, "all the same, for pools that are apart")
         one = replace(

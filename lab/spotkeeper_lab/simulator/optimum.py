@@ -8,7 +8,7 @@ losses can reach.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +36,10 @@ def optimum(job: Job, windows: Windows) -> Floats:
         Infinity where even on-demand alone would be late.
 
     Raises:
-        JobError: The job is elastic, or some nodes are faster than on-demand ones: no bound is known. Where some are
-            slower it is the bound of nodes as fast as on-demand ones, which is too low.
+        JobError: The job is elastic: no bound is known.
     """
     if not job.gang:
         raise JobError(f"minimum: was {job.least}, expected {job.nodes}: the optimum of an elastic job is not known")
-    if max(windows.market.rates) > 1:
-        raise JobError(f"rates: was {windows.market.rates}, expected 1 at most: else the optimum is not known")
     search = _Search.of(job, windows)
     size = max(1, CELLS // search.size)
     parts = []
@@ -58,40 +55,49 @@ class _Kind:
 
     feasible: Flags
     dollars_per_second: Floats
+    rate: float = 1.0
+    """How fast its slowest node is."""
 
 
 @dataclass(frozen=True)
 class _Search:
-    """The search, in units of work: a unit is done in ``unit`` seconds."""
+    """The search, in units of work: a unit is done in ``unit`` seconds by nodes as fast as on-demand ones."""
 
     unit: float
-    steps: int
-    """Units in a tick."""
+    tick_seconds: float
     work: int
-    restart: int
-    start: int
-    """What a start from nothing costs: boot and restart."""
+    restart: float
+    """What a change of nodes costs, in units."""
+    start: float
+    """What a start from nothing costs, in units: boot and restart."""
     ticks: int
+    fastest: float
+    """The highest rate."""
 
     @classmethod
     def of(cls, job: Job, windows: Windows) -> _Search:
         tick = windows.market.tick_seconds
         work = job.work_seconds / job.usual_speed
-        unit = _unit(job, tick, work)
-        restart, boot = _down(job.restart_seconds / unit), _down(job.boot_seconds / unit)
+        rates = windows.market.rates
+        unit = _unit(job, tick, work) if set(rates) == {1.0} else _finest(tick, work)
         return cls(
             unit=unit,
-            steps=round(tick / unit),
+            tick_seconds=tick,
             work=_down(work / unit),
-            restart=restart,
-            start=restart + boot,
+            restart=job.restart_seconds / unit,
+            start=(job.restart_seconds + job.boot_seconds) / unit,
             ticks=min(math.ceil(job.deadline_seconds / tick - 1e-9), windows.ticks),
+            fastest=max(1.0, *rates),
         )
 
     @property
     def size(self) -> int:
         """How many amounts of work there are to look at; restarts still to do count as work."""
-        return self.work + self.start + 1
+        return self.work + _down(self.start * self.fastest) + 1
+
+    def steps(self, rate: float) -> int:
+        """Return the units that are done in a tick."""
+        return math.ceil(round(self.tick_seconds / self.unit) * rate - 1e-9)
 
     def cheapest(self, kinds: Sequence[_Kind]) -> Floats:
         """Return the least cost by window.
@@ -101,37 +107,42 @@ class _Search:
         """
         shape = (len(kinds[0].feasible), self.size)
         runs, idle = [_nothing_left(shape) for _ in kinds], _nothing_left(shape)
+        most = self.steps(self.fastest)
         for tick in range(self.ticks - 1, -1, -1):
-            low = max(0, self.work - tick * self.steps)  # less cannot be left by now
-            high = min(self.size, (self.ticks - tick) * self.steps + 1)  # more cannot be done any more
+            low = max(0, self.work - tick * most)  # less cannot be left by now
+            high = min(self.size, (self.ticks - tick) * most + 1)  # more cannot be done any more
             if low >= high:
                 return np.full(shape[0], np.inf)
-            others = np.minimum(_entered(_least(runs), self.restart), idle)
+            others = np.minimum(_changed(kinds, runs, self.restart), idle)
             runs = [
                 self._tick(kind, np.minimum(run, others), tick, low, high)
                 for kind, run in zip(kinds, runs, strict=True)
             ]
-            idle = np.minimum(idle, _entered(_least(runs), self.start))
+            idle = np.minimum(idle, _changed(kinds, runs, self.start))
         return np.asarray(idle[:, self.work])
 
     def _tick(self, kind: _Kind, best: Floats, tick: int, low: int, high: int) -> Floats:
         """Return what the rest costs if the nodes are of a kind in this tick, from what it costs after it."""
         run = np.full_like(best, np.inf)
         run[:, 0] = 0.0
-        inside = min(high, self.steps + 1)
+        steps = self.steps(kind.rate)
+        inside = min(high, steps + 1)
         if low < inside:
             run[:, low:inside] = 0.0
         first = max(low, inside)
-        run[:, first:high] = best[:, first - self.steps : high - self.steps]
+        run[:, first:high] = best[:, first - steps : high - steps]
         amounts = np.arange(low, high)
-        worked = np.minimum(amounts, self.steps)
-        run[:, low:high] += kind.dollars_per_second[:, tick, None] * (worked * self.unit)[None, :]
+        seconds = np.minimum(amounts, steps) * (self.tick_seconds / steps)
+        run[:, low:high] += kind.dollars_per_second[:, tick, None] * seconds[None, :]
         run[~kind.feasible[:, tick], max(1, low) : high] = np.inf
         return run
 
 
 def _kinds(job: Job, windows: Windows, ticks: int) -> list[_Kind]:
-    """Return what the nodes may be: for each zone that they may be in, every number of spot nodes; then none."""
+    """Return what the nodes may be: for each zone that they may be in, every number of spot nodes; then none.
+
+    In a zone with several types the slowest that is taken decides how fast all are: each rate is a kind of its own.
+    """
     market = windows.market
     columns = windows.starts[:, None] + np.arange(ticks)[None, :]
     counts, prices = market.counts[:, columns], market.prices[:, columns]
@@ -142,7 +153,7 @@ def _kinds(job: Job, windows: Windows, ticks: int) -> list[_Kind]:
     elif not job.single_zone:
         places = [[*range(len(zones))]]
     kinds = []
-    for place in places:
+    for place, rate in _paces(places, market.rates):
         order = np.argsort(prices[place], axis=0, kind="stable")
         room = np.take_along_axis(counts[place], order, axis=0)
         price = np.take_along_axis(prices[place], order, axis=0)
@@ -150,10 +161,27 @@ def _kinds(job: Job, windows: Windows, ticks: int) -> list[_Kind]:
         for spot in range(1, job.nodes - job.base + 1):
             taken = np.clip(spot - before, 0, room)
             dollars = (taken * price).sum(axis=0) + (job.nodes - spot) * market.on_demand_price
-            kinds.append(_Kind(room.sum(axis=0) >= spot, dollars / HOUR))
+            together = rate if spot == job.nodes else min(1.0, rate)
+            kinds.append(_Kind(room.sum(axis=0) >= spot, dollars / HOUR, together))
     always = np.ones(columns.shape, dtype=bool)
     kinds.append(_Kind(always, np.full(columns.shape, job.nodes * market.on_demand_price / HOUR)))
     return kinds
+
+
+def _paces(places: Sequence[list[int]], rates: Sequence[float]) -> Iterator[tuple[list[int], float]]:
+    """Yield, for each rate that a place has, the pools of the place that are as fast."""
+    for place in places:
+        for rate in {rates[row]: None for row in place}:
+            yield [row for row in place if rates[row] >= rate], rate
+
+
+def _changed(kinds: Sequence[_Kind], runs: Sequence[Floats], delay: float) -> Floats:
+    """Return what the rest costs after a delay, in units, on the kind that is then the cheapest."""
+    cheapest = []
+    for rate in {kind.rate: None for kind in kinds}:
+        least = _least([run for kind, run in zip(kinds, runs, strict=True) if kind.rate == rate])
+        cheapest.append(_entered(least, _down(delay * rate)))
+    return _least(cheapest)
 
 
 def _entered(runs: Floats, delay: int) -> Floats:
@@ -189,4 +217,8 @@ def _unit(job: Job, tick: float, work: float) -> float:
             unit = math.gcd(*(int(number) for number in numbers))
             if work / unit <= UNITS:
                 return float(unit)
+    return _finest(tick, work)
+
+
+def _finest(tick: float, work: float) -> float:
     return tick / max(1, math.floor(UNITS * tick / work))

@@ -50,9 +50,7 @@ def legend(found: Comparison) -> str:
         "od h, spot h: node-hours paid, mean."
     )
     if found.least is not None:
-        text += " vs best: above what a run costs at least whose future is known"
-        slower = min(found.windows.market.rates) < 1
-        text += ", all nodes being as fast as on-demand ones." if slower else "."
+        text += " vs best: above what a run costs at least whose future is known."
     if any(summary.unfinished for summary in found.summaries):
         text += f" *: some runs were {UNFINISHED}."
     return text
