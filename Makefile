@@ -34,9 +34,13 @@ coverage: $(INSTALLED) ## run all tests and tell which lines none of them reache
 bench: $(INSTALLED) ## measure storms, cold starts, single notices and declarations (ARGS="--full")
 	$(BIN)/python bench $(ARGS)
 
-lint: $(INSTALLED) ## check style and types
+lint: $(INSTALLED) ## check style, types and workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/mypy
 
 format: $(INSTALLED) ## bring the code into the project's form
