@@ -234,14 +234,14 @@ def aws_notices(folder: Path, env: dict[str, str], aws: Aws, changes: int) -> li
 def gcp_notices(folder: Path, env: dict[str, str], metadata: GcpMetadata, changes: int) -> list[float]:
     waits = []
     for _ in range(changes):
-        metadata.set("preempted", "FALSE")
+        metadata.set("instance/preempted", "FALSE")
         node = Node(folder, "gcp", env)
         try:
             node.wait("agent.sock")
             metadata.wait_until_asked(30)
             time.sleep(random.uniform(0.1, 0.4))
             began = time.monotonic()
-            metadata.set("preempted", "TRUE")
+            metadata.set("instance/preempted", "TRUE")
             waits.append(until_file(node, began))
         finally:
             node.stop()

@@ -189,7 +189,7 @@ def test_a_machine_of_googles(node: Node, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
         without = node.examine(cloud="gcp", checkpoint_uri=f"gs://{BUCKET}/job")["checkpoints"]
         assert (without.state, "storage.objects.get" in without.do) == (FAILED, True), "it has no service account"
-        metadata.values["service-accounts/default/token"] = json.dumps({"access_token": "t", "expires_in": 3600})
+        metadata.give_token("t")
         found = node.examine(cloud="gcp", checkpoint_uri=f"gs://{BUCKET}/job")
         assert f"node-1.{NUMBER}, spot, in europe-west4-b" in found["metadata server"].found
         assert found["lifecycle action"].state == OK

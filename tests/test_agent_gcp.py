@@ -12,9 +12,11 @@ import pytest
 from agent_process_support import Nodes
 from agent_support import wait_until
 from gcp_support import NUMBER, GcpMetadata, serving_gcp
+from ledger_support import Answer, answering
 from spotkeeper_agent.gcp import Preemption, identify
 from spotkeeper_agent.notices import Word
 from spotkeeper_agent.sources import Poller
+from spotkeeper_lab.local_gcp.metadata import PREEMPTED, etag
 from spotkeeper_ledger import Unavailable, gce
 from spotkeeper_ledger.gce import MetadataServer
 
@@ -37,39 +39,39 @@ def test_it_knows_who_it_is(metadata: GcpMetadata) -> None:
         "10.0.0.9",
         False,
     )
-    metadata.values["scheduling/preemptible"] = "FALSE"
+    metadata.values["instance/scheduling/preemptible"] = "FALSE"
     assert identify(MetadataServer(metadata.host)).on_demand
-    del metadata.values["name"]
+    del metadata.values["instance/name"]
     with pytest.raises(Unavailable, match="expected the name of this instance"):
         identify(MetadataServer(metadata.host))
-    metadata.values |= {"name": "node-1", "id": ""}
+    metadata.values |= {"instance/name": "node-1", "instance/id": ""}
     with pytest.raises(Unavailable, match="expected the id of this instance"):
         identify(MetadataServer(metadata.host))
 
 
 def test_a_node_that_is_flagged_already_is_known_by_the_first_plain_read(metadata: GcpMetadata) -> None:
-    metadata.set("preempted", "TRUE")
+    metadata.set(PREEMPTED, "TRUE")
     (word,) = source(metadata).poll()
     assert (word.kind, word.source, word.deadline) == ("interruption", "metadata", None)
-    assert metadata.asked == ["/computeMetadata/v1/instance/preempted"], "and nothing waited"
+    assert metadata.asked == [(PREEMPTED, {})], "and nothing waited"
 
 
 def test_after_a_plain_read_it_waits_for_another_version_and_says_the_same_word_again(metadata: GcpMetadata) -> None:
     preemption = source(metadata)
     assert preemption.poll() == ()
     assert preemption.every_seconds == 0.0
-    threading.Thread(target=lambda: (metadata.wait_until_asked(), metadata.set("preempted", "TRUE"))).start()
+    threading.Thread(target=lambda: (metadata.wait_until_asked(), metadata.set(PREEMPTED, "TRUE"))).start()
     (word,) = preemption.poll()
     assert word.kind == "interruption"
-    assert "wait_for_change=true&timeout_sec=10&last_etag=e" in metadata.asked[-1]
-    metadata.set("preempted", "TRUE")
+    assert metadata.asked[-1][1] == {"wait_for_change": "true", "timeout_sec": "10", "last_etag": etag("FALSE")}
+    metadata.patient = False
     assert preemption.poll() == (word,)
 
 
 def test_a_change_between_two_requests_is_not_missed(metadata: GcpMetadata) -> None:
     preemption = source(metadata)
     assert preemption.poll() == ()
-    metadata.set("preempted", "TRUE")
+    metadata.set(PREEMPTED, "TRUE")
     assert len(preemption.poll()) == 1
 
 
@@ -79,22 +81,20 @@ def test_what_is_no_answer_is_neither_yes_nor_no(metadata: GcpMetadata, status: 
     metadata.fail(status)
     with pytest.raises(Unavailable):
         preemption.poll()
-    metadata.fail(200)
+    metadata.fail(0)
     assert preemption.poll() == ()
 
 
 @pytest.mark.parametrize("text", ["", "true-ish", "<html>captive portal</html>"])
 def test_what_is_neither_true_nor_false_is_no_answer(metadata: GcpMetadata, text: str) -> None:
-    metadata.set("preempted", text)
+    metadata.set(PREEMPTED, text)
     with pytest.raises(Unavailable, match="expected TRUE or FALSE"):
         source(metadata).poll()
 
 
-def test_a_server_that_is_not_googles_is_not_believed(metadata: GcpMetadata) -> None:
-    metadata.set("preempted", "TRUE")
-    metadata.flavor = ""
-    with pytest.raises(Unavailable, match="not Google's"):
-        source(metadata).poll()
+def test_a_server_that_is_not_googles_is_not_believed() -> None:
+    with answering(lambda _: Answer(body=b"TRUE")) as server, pytest.raises(Unavailable, match="not Google's"):
+        Preemption(MetadataServer(server.url.removeprefix("http://")), 1.0).poll()
 
 
 def test_a_503_in_the_middle_of_waiting_is_followed_by_a_plain_read(metadata: GcpMetadata) -> None:
@@ -103,10 +103,10 @@ def test_a_503_in_the_middle_of_waiting_is_followed_by_a_plain_read(metadata: Gc
     threading.Thread(target=lambda: (metadata.wait_until_asked(), metadata.fail(503))).start()
     with pytest.raises(Unavailable, match="503"):
         preemption.poll()
-    metadata.fail(200)
-    metadata.set("preempted", "TRUE")
+    metadata.fail(0)
+    metadata.set(PREEMPTED, "TRUE")
     assert len(preemption.poll()) == 1
-    assert metadata.asked[-1] == "/computeMetadata/v1/instance/preempted"
+    assert metadata.asked[-1] == (PREEMPTED, {})
 
 
 def test_a_server_without_versions_or_without_patience_is_asked_at_the_usual_pace(metadata: GcpMetadata) -> None:
@@ -118,7 +118,7 @@ def test_a_server_without_versions_or_without_patience_is_asked_at_the_usual_pac
     metadata.etags = True
     assert preemption.poll() == ()
     assert preemption.every_seconds == 0.0
-    metadata._wait = lambda path, query: None  # type: ignore[method-assign]
+    metadata.patient = False
     assert preemption.poll() == ()
     assert preemption.every_seconds == 1.0, "it came back at once and unchanged"
 
@@ -160,7 +160,7 @@ def test_a_node_of_googles_saves_and_lets_another_go_on(tmp_path: Path) -> None:
         node = nodes.start("node-1", command, env=env, cloud="gcp", notice_signal="USR1", notice_seconds=20)
         wait_until(lambda: nodes.fleet.holder() == name)
         wait_until(node.job_pid)
-        metadata.set("preempted", "TRUE")
+        metadata.set(PREEMPTED, "TRUE")
         report = wait_until(lambda: (r := nodes.fleet.report(name)) and r.exit_reason and r)
         assert (report.exit_code, report.exit_reason) == (75, "notice")
         assert (tmp_path / "saved").exists()

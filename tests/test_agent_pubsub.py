@@ -59,7 +59,7 @@ def test_the_responder_understands_what_a_node_says_and_finds_the_notice(
 
 def test_a_stand_in_with_a_metadata_server_is_told_who_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(lambda _: Answer()) as server, serving_gcp() as metadata:
-        metadata.values["service-accounts/default/token"] = json.dumps({"access_token": "t", "expires_in": 3600})
+        metadata.give_token("t")
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.url.removeprefix("http://"))
         monkeypatch.setenv("GCE_METADATA_HOST", metadata.host)
         Topic(TOPIC).publish({"a": "b"})
@@ -73,7 +73,7 @@ def test_it_speaks_with_the_machines_token_and_tells_a_refusal_from_an_outage(mo
     answers = iter([Answer(), Answer(403), Answer(401), Answer(429), Answer(404), Answer(hang_up=True)])
     with answering(lambda _: next(answers)) as server, serving_gcp() as metadata:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.url.removeprefix("http://"))
-        metadata.values["service-accounts/default/token"] = json.dumps({"access_token": "t", "expires_in": 3600})
+        metadata.give_token("t")
         topic = Topic(TOPIC, TokenSource(MetadataServer(metadata.host)))
         topic.publish({"a": "b"})
         assert server.asked[0].headers["authorization"] == "Bearer t"

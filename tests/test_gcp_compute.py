@@ -147,6 +147,6 @@ def test_it_gives_up_when_no_time_is_left(kept: Callable[[], Answer], api: Api, 
 def test_it_asks_with_the_token_of_its_service_account(api: Api, server: Server) -> None:
     api.answers = iter([answer({})])
     with serving_gcp() as metadata:
-        metadata.values["service-accounts/default/token"] = json.dumps({"access_token": "t", "expires_in": 3600})
+        metadata.give_token("t")
         api.compute(server, TokenSource(MetadataServer(metadata.host))).group(GROUP)
     assert server.asked[0].headers["authorization"] == "Bearer t"

@@ -22,6 +22,7 @@ from spotkeeper.fleet import plan_fleet
 from spotkeeper.gcp.node_software import SCRIPT_BYTES, shutdown_script
 from spotkeeper.node.gs import SUFFIX
 from spotkeeper.user_data import render
+from spotkeeper_lab.local_gcp.metadata import PREEMPTED
 
 pytestmark = pytest.mark.xdist_group("pulumi_gcp")  # the provider takes seconds to load: one process does it
 
@@ -39,8 +40,7 @@ CONFIG: dict[str, Any] = {
 @pytest.fixture
 def metadata() -> Iterator[GcpMetadata]:
     with serving_gcp() as served:
-        served.values["service-accounts/default/token"] = json.dumps({"access_token": "token-of-node"})
-        served.values["preempted"] = "FALSE"
+        served.give_token("token-of-node")
         yield served
 
 
@@ -102,7 +102,7 @@ def test_another_agent_than_the_one_that_was_named_is_refused(
 def test_a_shutdown_tells_the_agent_only_of_a_preemption(
     tmp_path: Path, metadata: GcpMetadata, preempted: str, told: bool
 ) -> None:
-    metadata.values["preempted"] = preempted
+    metadata.values[PREEMPTED] = preempted
     agent = tmp_path / "spotkeeper-agent"
     agent.write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/told\n')
     agent.chmod(0o755)
