@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from responder_support import FLEET, T0, SimFleet, instances, ledger, node, notice, seen, spec, view
 from spotkeeper_ledger import (
@@ -14,6 +16,7 @@ from spotkeeper_ledger import (
     AnnouncementRecord,
     DeadlineSpec,
     FleetLedger,
+    FleetSpec,
     Goodput,
     PlanRecord,
     PriceRecord,
@@ -113,15 +116,32 @@ class TestElastic:
         assert self.speeds(three) == pytest.approx((0, 0, 0.6, 0.9, 1))
         assert self.speeds(two) == pytest.approx((0, 0, 0.8, 0.9, 1))
 
-    def test_a_gang_and_a_job_that_one_node_runs_have_no_such_speeds(self) -> None:
-        for wanted in (WANTED, replace(self.ELASTIC, min_nodes=4)):
-            said = progress(nodes=3, steps_per_second=0.5 * self.FULL_RATE)
-            known = decide(wanted, replace(FULL, progress=said), STEADY, [Tick()], T0).ledger
-            assert known.account is not None
-            assert known.account.speeds == {}
-            work = plans.work_of(wanted, TERMS, known.account, said, T0)
-            assert work is not None
-            assert work.speeds == ()
+    @given(
+        nodes=st.integers(0, 9),
+        rate=st.floats(0.1, 2.0),
+        step=st.integers(0, 1000),
+        there=st.integers(0, 4),
+        hours=st.sampled_from([0.0, 9.0, 11.6, 18.0]),
+        work_hours=st.sampled_from([None, 10.0]),
+    )
+    def test_for_a_gang_and_a_job_that_one_node_runs_nothing_of_it_changes_a_decision(
+        self, nodes: int, rate: float, step: int, there: int, hours: float, work_hours: float | None
+    ) -> None:
+        at, terms = T0 + hours * HOUR, replace(TERMS, work_hours=work_hours)
+        said = progress(at=at, step=step, published_step=step // 2, steps_per_second=rate * self.FULL_RATE)
+        looked = view(instances(range(1, there + 1)), now=at)
+
+        def decided(wanted: FleetSpec, **told: object) -> Decision:
+            whole = replace(wanted, deadline=terms)
+            return decide(whole, replace(looked, progress=replace(said, **told)), STEADY, [Tick()], at)  # type: ignore[arg-type]  # tests name fields as they are
+
+        before = decided(WANTED)
+        assert before.ledger.account is not None
+        assert before.ledger.account.speeds == {}
+        work = plans.work_of(WANTED, terms, before.ledger.account, said, at)
+        assert work is None or work.speeds == ()
+        assert decided(WANTED, nodes=nodes) == before
+        assert decided(replace(WANTED, min_nodes=4), nodes=nodes) == before
 
     @pytest.mark.parametrize(
         ("nodes", "part", "problem"), [(3, 0.75, ""), (3, 0.6, plans.SLOWER), (2, 0.5, ""), (None, 0.6, "")]

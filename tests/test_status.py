@@ -24,6 +24,8 @@ from spotkeeper_ledger import (
     Account,
     DeadlineSpec,
     FailureRecord,
+    Generation,
+    Member,
     NodeSeen,
     Pause,
     PlanRecord,
@@ -108,6 +110,15 @@ def test_the_job_is_as_its_nodes_say_until_the_responder_knows_better(ledger: Le
     assert job.goodput is None
     ledger.fleet(job_state="failed", job_ended_at=ledger.now)
     assert seen(ledger).job.state == "failed"
+
+
+def test_of_a_job_on_several_nodes_the_first_is_named_and_the_others_counted(ledger: Ledger) -> None:
+    ledger.fleet()
+    ledger.job()
+    members = tuple(Member(node(number), "b", f"10.0.0.{number}") for number in (2, 1, 3))
+    ledger.put(keys.generation(FLEET), Generation(FLEET, "AROATEST", 4, "running", members))
+    assert (seen(ledger).job.node, seen(ledger).job.nodes) == (node(2), 3)
+    assert f"on {node(2)} and 2 other nodes, generation 4" in " ".join(ledger.run("status", FLEET).out.split())
 
 
 def test_what_nodes_write_is_not_believed_blindly(ledger: Ledger) -> None:

@@ -36,7 +36,9 @@ class JobStatus:
     state: str
     """``running``, ``finished`` or ``failed``; ``waiting`` while no node has said anything of it."""
     node: str = ""
-    """Node that runs it."""
+    """Node that runs it; of several, the first."""
+    nodes: int = 0
+    """How many run it together."""
     generation: int | None = None
     step: int | None = None
     total: int | None = None
@@ -226,13 +228,14 @@ def _group(fleet: Fleet, view: FleetView, name: str, now: float) -> GroupStatus:
 def _job(fleet: Fleet, job: Job, now: float) -> JobStatus:
     generation, progress = job.generation, job.progress
     holder = generation.members[0].node if generation and generation.members else ""
-    number = generation.number if generation else None
+    number, nodes = (generation.number, len(generation.members)) if generation else (None, 0)
     ended = fleet.ledger.job_ended_at is not None
     if progress is None:
-        return JobStatus(fleet.ledger.job_state if ended else "waiting", holder, number)
+        return JobStatus(fleet.ledger.job_state if ended else "waiting", holder, nodes, number)
     return JobStatus(
         state=fleet.ledger.job_state if ended else progress.state,
         node=holder,
+        nodes=nodes,
         generation=number,
         step=progress.step,
         total=progress.total,

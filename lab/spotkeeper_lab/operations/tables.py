@@ -133,7 +133,8 @@ def _steps(job: JobStatus) -> str:
 def _job(job: JobStatus) -> str:
     parts = [job.state]
     if job.node and job.state == "running":
-        parts.append(f"on {job.node}, generation {job.generation}")
+        others = f" and {count(job.nodes - 1, 'other node')}" if job.nodes > 1 else ""
+        parts.append(f"on {job.node}{others}, generation {job.generation}")
     if job.step is not None:
         parts.append(f"step {_steps(job)}")
     if job.checkpoint_step is not None:
