@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from simulator_support import ON_DEMAND, TICK, jobs, market, markets
 from spotkeeper_lab.simulator import BASELINES, Job, JobError, Traffic, optimum, play
-from spotkeeper_lab.simulator.engine import Wanted
+from spotkeeper_lab.simulator.player import Wanted
 
 
 class Planned:

@@ -20,8 +20,8 @@ from spotkeeper_lab.commands.market_options import (
 )
 from spotkeeper_lab.commands.units import duration
 from spotkeeper_lab.simulator.comparison import Comparison, compare
-from spotkeeper_lab.simulator.engine import Policy
 from spotkeeper_lab.simulator.job import JobError
+from spotkeeper_lab.simulator.player import Policy
 from spotkeeper_lab.simulator.policies import POLICIES, USUAL, Settings, policy_of
 from spotkeeper_lab.simulator.tables import comparison, supply
 

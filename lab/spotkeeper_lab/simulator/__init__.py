@@ -8,11 +8,12 @@ what the job would cost at least, were the future known.
 """
 
 from spotkeeper_lab.simulator.baselines import BASELINES, Greedy, OnDemand, SpotOnly, TimeSliced, UniformProgress
-from spotkeeper_lab.simulator.engine import Player, Policy, Seen, Wanted, play
+from spotkeeper_lab.simulator.engine import play
 from spotkeeper_lab.simulator.job import Job, JobError, Traffic
 from spotkeeper_lab.simulator.market import Market, MarketError, Windows
 from spotkeeper_lab.simulator.markets import MARKETS, TRACES, named, traces_folder
 from spotkeeper_lab.simulator.optimum import optimum
+from spotkeeper_lab.simulator.player import Player, Policy, Seen, Wanted
 from spotkeeper_lab.simulator.runs import Moment, Runs, Summary, summarize
 
 __all__ = [

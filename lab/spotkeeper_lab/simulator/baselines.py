@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spotkeeper_lab.simulator.engine import Player, Policy, Seen, Wanted
 from spotkeeper_lab.simulator.job import Job
 from spotkeeper_lab.simulator.market import Counts, Flags, Floats, Windows
+from spotkeeper_lab.simulator.player import Player, Policy, Seen, Wanted
 
 NONE, SPOT, ON_DEMAND = 0, 1, 2
 """What all nodes are."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from spotkeeper_lab.simulator.baselines import OnDemand
-from spotkeeper_lab.simulator.engine import Policy, play
+from spotkeeper_lab.simulator.engine import play
 from spotkeeper_lab.simulator.job import Job, JobError
 from spotkeeper_lab.simulator.market import Floats, Windows
 from spotkeeper_lab.simulator.optimum import optimum
+from spotkeeper_lab.simulator.player import Policy
 from spotkeeper_lab.simulator.runs import Runs, Summary, summarize
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from spotkeeper_lab.simulator.baselines import Greedy, OnDemand, SpotOnly, TimeSliced, UniformProgress
-from spotkeeper_lab.simulator.engine import Policy
 from spotkeeper_lab.simulator.job import Job, JobError
+from spotkeeper_lab.simulator.player import Policy
 from spotkeeper_lab.simulator.responder import Responder
 from spotkeeper_responder.deadline import Deadline
 from spotkeeper_responder.fallback import Mirror, Never, Patient

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spotkeeper_lab.simulator.engine import Player, Seen, Wanted
 from spotkeeper_lab.simulator.job import Job
 from spotkeeper_lab.simulator.market import Windows
+from spotkeeper_lab.simulator.player import Player, Seen, Wanted
 from spotkeeper_responder.deadline import Deadline
 from spotkeeper_responder.fallback import Answer, FallbackPolicy, Market, Situation, Work
 from spotkeeper_responder.policies import Standing
