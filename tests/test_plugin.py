@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pulumi
 import pytest
+import yaml
 
 import engine_support as engine
 from engine_support import ROOT, UNKNOWN, Constructed, Plugin, Refused, output, secret
@@ -21,6 +22,7 @@ from spotkeeper.archives import function_sources
 from spotkeeper.outputs import python_name
 from spotkeeper_ledger import load
 from spotkeeper_ledger.documents import FleetSpec
+from test_readme import blocks
 
 RESPONDER = f"s3://spotkeeper-{ACCOUNT}-{REGION}"
 AWS = {
@@ -216,6 +218,30 @@ def test_the_programs_provider_reaches_children_and_lookups(plugin: Plugin, comp
     assert {seen.options.provider for seen in children} == {provider}
     lookups = {(token, given) for token, given in made.monitor.notes.invokes if not token.startswith("pulumi:")}
     assert {given for _, given in lookups} == {provider}
+
+
+def test_protection_reaches_children(plugin: Plugin) -> None:
+    made = plugin.construct("AwsTrainingFleet", AWS, protect=True)
+    assert {seen.options.protect for seen in made.monitor.notes.seen} == {True}
+
+
+YAML = {
+    "docs": blocks("docs/languages.md", "yaml")[0],
+    "example": (ROOT / "examples/yaml/Pulumi.yaml").read_text("utf-8"),
+}
+CONFIG = {"${responder.uri}": RESPONDER, "${subnetIds}": AWS["subnetIds"], "${imageId}": "ami-1"}
+CONFIG |= {"${checkpointUri}": AWS["checkpointUri"]}
+
+
+@pytest.mark.parametrize("program", YAML)
+def test_what_is_shown_in_yaml_declares_a_fleet(plugin: Plugin, program: str) -> None:
+    for name, resource in yaml.safe_load(YAML[program])["resources"].items():
+        properties = resource.get("properties", {})
+        inputs = {
+            key: CONFIG.get(value, value) if isinstance(value, str) else value for key, value in properties.items()
+        }
+        made = plugin.construct(resource["type"].split(":")[1], inputs, name=name)
+    assert made.outputs["fleet"] == f"{PROJECT}-{STACK}-{name}"
 
 
 def test_components_are_made_side_by_side(plugin: Plugin) -> None:
