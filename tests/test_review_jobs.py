@@ -153,13 +153,14 @@ def test_timings_and_ways_to_end_are_told(aws: Told) -> None:
 def test_a_destroyed_fleet_saves_first_unless_it_was_deployed_with_force(aws: Told) -> None:
     renamed = aws(fleetName="next", onDestroy="force")
     by_fleet = {section.fleet: section.findings for section in renamed.sections}
-    assert [finding.level for finding in by_fleet["spotkeeper-test-next"]] == [NOTE]
+    over, new = by_fleet["spotkeeper-test-next"]
+    assert (over.level, new.level) == (INTERRUPTS, NOTE)
+    assert "It goes on from the checkpoints of `spotkeeper-test-training`, which this deploy destroys." in over.text
     [gone] = by_fleet["spotkeeper-test-training"]
     assert gone.level == INTERRUPTS
     assert "Every node saves before it goes, for up to 600 s. Checkpoints stay at `s3://saves/job`." in gone.text
-    [gone] = [each for each in of_fleet(deployed("aws", onDestroy="force")(fleetName="next")) if "new" not in each[1]]
-    assert gone[0] == DANGER
-    assert "without saving" in gone[1]
+    forced = deployed("aws", onDestroy="force")(fleetName="next")
+    assert [text for level, text in of_fleet(forced) if level == DANGER and "is destroyed without saving" in text]
 
 
 def test_google_s_machines_have_their_own_time_to_save(gcp: Told) -> None:

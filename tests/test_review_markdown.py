@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotkeeper_lab.review import (
@@ -24,8 +25,22 @@ from spotkeeper_lab.review import (
     read_preview,
     review,
 )
+from spotkeeper_lab.review.expiry import LIFECYCLES
 from spotkeeper_lab.review.finding import code
+from spotkeeper_lab.review.fleets import BUCKETS, GROUPS, IDENTITIES, OBJECTS, TEMPLATES
 
+WORDS = {"hook_seconds", "work_hours", "hours", "prefix", "days", "expiration", "action", "type", "condition", "age"}
+KEYS = {"nodes", "onDemandMax", "timings", "deadline", "policy", "bucket", "name", "content", "rules", "lifecycleRules"}
+KEYS |= {
+    "mixedInstancesPolicy",
+    "versions",
+    "checkpointUri",
+    "elastic",
+    "imageId",
+    "forceDelete",
+    "forceDestroy",
+    "key",
+}
 PREFIX = "urn:pulumi:prod::vision::"
 FLEET = f"{PREFIX}spotkeeper:index:AwsTrainingFleet::resnet"
 PLAN = Figures(
@@ -97,6 +112,13 @@ def test_what_is_deleted_or_replaced_is_listed_up_to_a_limit() -> None:
     assert "| … | 12 more | | |" in text
 
 
+def test_warnings_are_told_up_to_a_limit() -> None:
+    text = markdown(replace(findings(NOTE), warnings=[f"`it` is so {number}\nold" for number in range(12)]))
+    assert "**Pulumi warns**\n\n- `'it' is so 0 old`\n" in text
+    assert text.count("is so") == 10
+    assert "- …and 2 more\n" in text
+
+
 def test_it_fits_into_a_comment() -> None:
     steps = [
         {"op": "replace", "urn": f"{PREFIX}aws:x:Y::{'n' * 190}{number}", "replaceReasons": ["r" * 190] * 9}
@@ -138,6 +160,32 @@ def test_a_deadline_of_unknown_work_is_told_as_such() -> None:
     text = markdown(review(fleet_with({"at": 1.0, "on_demand_price": 3.0})))
     assert "Deadline: by its date; how much work it is, the job's first progress says." in text
     assert "--work TIME --deadline TIME --nodes 4" in text
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(sorted(WORDS)), inner, max_size=3),
+    max_leaves=6,
+)
+INPUTS = st.dictionaries(st.sampled_from(sorted(KEYS)), ANYTHING, max_size=8)
+KINDS = sorted({*BUCKETS, *GROUPS, *IDENTITIES, *LIFECYCLES, *OBJECTS, *TEMPLATES})
+
+
+@given(
+    st.sampled_from(["update", "replace", "create", "delete"]), st.sampled_from(KINDS), INPUTS, INPUTS, INPUTS, INPUTS
+)
+@settings(max_examples=150)
+def test_whatever_a_program_registers_is_told(
+    operation: str, kind: str, before: Any, after: Any, old: Any, new: Any
+) -> None:
+    part = {"urn": f"{PREFIX}{kind}::resnet-spec", "parent": FLEET}
+    steps = [
+        {"op": "update", "urn": FLEET, "oldState": {"inputs": {**before, "nodes": 1}}, "newState": {"inputs": after}},
+        {"op": operation, **part, "oldState": {**part, "inputs": old}, "newState": {**part, "inputs": new}},
+    ]
+    found = review(read_preview(json.dumps({"steps": steps})), PLAN)
+    assert markdown(found).startswith("### Spotkeeper: `vision/prod`")
+    assert json.dumps(found.plain())
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"job": {}}, {"job": {"work_seconds": "x"}, "tried": [{}]}])

@@ -66,6 +66,8 @@ def test_errors_are_problems_and_colours_are_not() -> None:
     assert read(diagnostics=told[:1]).problems == ()
     assert read(diagnostics=told[:1], failed=True).problems == ("a warning of the program",)
     assert len(read(failed=True).problems) == 1
+    warned = read(diagnostics=[{"message": "its deadline has passed", "severity": "warning"}] * 2)
+    assert (warned.warnings, warned.problems) == (("its deadline has passed",), ())
 
 
 @pytest.mark.parametrize("text", ["", "  ", "{}", '{"steps": []}', '{"steps": null}'])

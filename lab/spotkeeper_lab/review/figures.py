@@ -8,6 +8,7 @@ from typing import Any
 
 from spotkeeper_lab.review.finding import code
 from spotkeeper_lab.review.fleets import Fleet
+from spotkeeper_lab.review.preview import number
 
 HOUR = 3600.0
 
@@ -70,21 +71,20 @@ def figures(fleet: Fleet, plan: Figures | None) -> list[str]:
 
 
 def _promise(deadline: Mapping[str, Any], nodes: int) -> str:
-    work, hours, price = (deadline.get(name) for name in ("work_hours", "hours", "on_demand_price"))
+    work, hours, price = (number(deadline.get(name)) for name in ("work_hours", "hours", "on_demand_price"))
     by = f"within {hours:g} h of its first tick" if hours is not None else "by its date"
     if work is None or price is None:
         return f"Deadline: {by}; how much work it is, the job's first progress says."
-    restart = float(deadline.get("restart_seconds") or 720.0) / HOUR
+    restart = (number(deadline.get("restart_seconds")) or 720.0) / HOUR
     alone = price * nodes * (work + restart)
-    excess = deadline.get("excess")
+    excess = number(deadline.get("excess"))
     more = price * nodes * restart if excess is None else excess
     text = f"Deadline: {work:g} h of work on {nodes} node{'' if nodes == 1 else 's'}, {by}. "
     return f"{text}On-demand alone costs {alone:,.2f}; the policy promises no more than {alone + more:,.2f}."
 
 
 def _found(deadline: Mapping[str, Any], nodes: int, plan: Figures | None) -> str:
-    work, hours = deadline.get("work_hours"), deadline.get("hours")
-    excess = deadline.get("excess")
+    work, hours, excess = (number(deadline.get(name)) for name in ("work_hours", "hours", "excess"))
     given = [
         f"--work {work:g}h" if work is not None else "--work TIME",
         f"--deadline {hours:g}h" if hours is not None else "--deadline TIME",

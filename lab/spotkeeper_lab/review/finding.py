@@ -21,3 +21,8 @@ def code(value: object, most: int = 200) -> str:
     """Return a value as Markdown that shows it and nothing else: it may come from anybody's branch."""
     text = " ".join(str(value).split()).replace("`", "'").replace("|", "¦")
     return f"`{text if len(text) <= most else text[: most - 1] + '…'}`" if text else "(empty)"
+
+
+def count(number: float, what: str) -> str:
+    """Return a number of things: ``1 node``, ``2 nodes``."""
+    return f"{number:g} {what}{'' if number == 1 else 's'}"

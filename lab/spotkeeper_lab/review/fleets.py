@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spotkeeper_lab.review.preview import CREATE, DELETE, SAME, Preview, State, Step, kind_of, known, name_of
+from spotkeeper_lab.review.preview import CREATE, DELETE, SAME, Preview, State, Step, kind_of, known, name_of, number
 from spotkeeper_ledger.codec import MalformedDocument, load
 from spotkeeper_ledger.documents import FleetSpec
 
@@ -28,6 +28,8 @@ OBJECTS = frozenset({"aws:s3/bucketObjectv2:BucketObjectv2", "gcp:storage/bucket
 IDENTITIES = frozenset({"aws:iam/role:Role", "gcp:serviceaccount/account:Account"})
 """What a fleet's nodes act as: its unique id is the fleet's incarnation."""
 BUCKETS = frozenset({"aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2", "gcp:storage/bucket:Bucket"})
+
+NUMBERS = frozenset({"nodes", "onDemandBase", "onDemandMax", "maxOnDemandHours", "policyWaitSeconds"})
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,12 @@ class Fleet(Component):
         """Whether it is deleted."""
         return any(step.operation == DELETE for step in self.of(OBJECTS, "-spec"))
 
+    def change(self, key: str) -> tuple[Any, Any]:
+        """Return one of its inputs before and after; ``None`` twice where either is not told."""
+        if self.before is None or self.after is None:
+            return None, None
+        return self.before.get(key), self.after.get(key)
+
     def ledgers(self) -> tuple[str | None, str | None]:
         """Return the ledger bucket before and after; ``None`` where it is not known, or there is no fleet."""
         steps = self.of(OBJECTS, "-spec")
@@ -167,7 +175,10 @@ def _checkpoint_uri(inputs: Mapping[str, Any] | None, spec: FleetSpec | None) ->
 
 
 def _inputs(state: State | None) -> Mapping[str, Any] | None:
-    return state.inputs if state is not None and "nodes" in state.inputs else None
+    if state is None or "nodes" not in state.inputs:
+        return None
+    read = {key: number(value) if key in NUMBERS else known(value) for key, value in state.inputs.items()}
+    return {key: value for key, value in read.items() if value is not None}
 
 
 def _spec(state: State | None) -> FleetSpec | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spotkeeper_lab.review.finding import DANGER, INTERRUPTS, LEVELS, NOTE, Finding, code
+from spotkeeper_lab.review.checkpoints import moved
+from spotkeeper_lab.review.finding import DANGER, INTERRUPTS, NOTE, Finding, code, count
 from spotkeeper_lab.review.fleets import GROUPS, IDENTITIES, OBJECTS, TEMPLATES, Fleet
-from spotkeeper_lab.review.preview import REPLACE, UPDATE, State, Step
+from spotkeeper_lab.review.preview import REPLACE, UPDATE, State, Step, number
+from spotkeeper_lab.review.settings import settings
 
 WORDS: Mapping[str, str] = {
     "imageId": "the image",
@@ -31,7 +33,7 @@ WORDS: Mapping[str, str] = {
 
 
 def happenings(fleet: Fleet) -> list[Finding]:
-    """Return what the deploy does to a fleet and its job, the gravest first; nothing for one that it leaves alone."""
+    """Return what the deploy does to a fleet and its job; nothing for one that it leaves alone."""
     if not fleet.touched:
         return []
     if fleet.destroyed:
@@ -42,12 +44,12 @@ def happenings(fleet: Fleet) -> list[Finding]:
     if not found:
         names = ", ".join(sorted({code(step.name) for step in fleet.parts if step.operation != "same"}))
         found = [Finding(NOTE, f"Only what surrounds the nodes changes ({names}); the job goes on.")]
-    return sorted(found, key=lambda finding: -LEVELS.index(finding.level))
+    return found
 
 
 def _created(fleet: Fleet) -> list[Finding]:
     nodes = (fleet.after or {}).get("nodes")
-    size = "Its nodes are" if nodes is None else f"{_count(nodes, 'node')} {'is' if nodes == 1 else 'are'}"
+    size = "Its nodes are" if nodes is None else f"{count(nodes, 'node')} {'is' if nodes == 1 else 'are'}"
     base = (fleet.after or {}).get("onDemandBase")
     always = f", {base:g} of them on-demand for good" if base else ""
     text = f"A new fleet. {size} asked for at once{always}; the job starts from the last checkpoint below its "
@@ -59,14 +61,15 @@ def _destroyed(fleet: Fleet) -> list[Finding]:
     stays = f" Checkpoints stay at {code(kept)}." if kept else " Checkpoints stay where they are."
     if forced(fleet):
         text = (
-            "**The fleet is destroyed without saving** (`onDestroy: force`, as deployed last): what the job has done "
+            "**The fleet is destroyed without saving** (`onDestroy: force`, as deployed last): what its job has done "
         )
         return [Finding(DANGER, f"{text}since its last checkpoint is lost.{stays} To save first, deploy `checkpoint`.")]
     if fleet.cloud == "gcp":
         how = "Nodes are shut down in order and save meanwhile, spot machines for up to 30 s, others for up to 120 s; "
         how += "of a save that takes longer the checkpoint before it stands."
     else:
-        seconds = _of(fleet.before, "timings").get("hook_seconds")
+        timings = (fleet.before or {}).get("timings")
+        seconds = number(timings.get("hook_seconds")) if isinstance(timings, Mapping) else None
         limit = f", for up to {seconds:g} s" if seconds else ""
         how = f"Every node saves before it goes{limit}."
     return [Finding(INTERRUPTS, f"**The fleet is destroyed**, and its job ends. {how}{stays}")]
@@ -120,20 +123,6 @@ def _ledger(fleet: Fleet) -> list[Finding]:
     ]
 
 
-def _checkpoints(fleet: Fleet) -> list[Finding]:
-    before, after = fleet.checkpoint_uris()
-    if not before or not after or before == after:
-        return []
-    return [
-        Finding(
-            DANGER,
-            f"**`checkpointUri` moves from {code(before)} to {code(after)}**: what nodes may write moves at once, so "
-            "that running ones, which save to the old place, cannot save any more; and whoever starts next finds no "
-            "checkpoint there. Finish or pause the job and copy the checkpoints first.",
-        )
-    ]
-
-
 def _version(fleet: Fleet) -> list[Finding]:
     """A new version of what nodes start from: kept for the next run, or brought to the running job."""
     changed = sorted(
@@ -174,123 +163,14 @@ def _start(state: State | None) -> Any:
     inputs = state.inputs if state else {}
     if "versions" in inputs:
         return inputs["versions"]
-    template = (inputs.get("mixedInstancesPolicy") or {}).get("launchTemplate") or {}
-    return template.get("launchTemplateSpecification")
-
-
-def _nodes(fleet: Fleet) -> list[Finding]:
-    before, after = _pair(fleet, "nodes")
-    if before is None or after is None or before == after:
-        return []
-    change = f"(`nodes` {before:g} → {after:g})"
-    if after > before:
-        text = f"**{_count(after - before, 'node')} more** {change}: asked for at once. The job goes on"
-        joins = (
-            "; all nodes train together, so that it takes them in at its next checkpoint." if _elastic(fleet) else "."
-        )
-        return [Finding(NOTE, text + joins)]
-    text = (
-        f"**{_count(before - after, 'node')} fewer** {change}: drained by name at the next tick, those that do not run "
-    )
-    text += "the job first. Each saves, then goes"
-    rest = "; the others go on together from that checkpoint." if _elastic(fleet) else "; no other node is disturbed."
-    return [Finding(INTERRUPTS, text + rest)]
-
-
-def _on_demand(fleet: Fleet) -> list[Finding]:
-    return [*_base(fleet), *_maximum(fleet), *_hours(fleet)]
-
-
-def _base(fleet: Fleet) -> list[Finding]:
-    before, after = _pair(fleet, "onDemandBase")
-    if before is None or after is None or before == after:
-        return []
-    come, go = ("on-demand", "spot") if after > before else ("spot", "on-demand")
-    number = _count(abs(after - before), "node")
-    text = f"`onDemandBase` {before:g} → {after:g}: {number} of {come} more, and as many of {go} drained by name: each "
-    return [Finding(INTERRUPTS, f"{text}saves, then goes.")]
-
-
-def _maximum(fleet: Fleet) -> list[Finding]:
-    before, after = _pair(fleet, "onDemandMax")
-    as_many_as_nodes = (before, after) == _pair(fleet, "nodes")
-    if before is None or after is None or before == after or as_many_as_nodes:
-        return []
-    text = f"`onDemandMax` {before:g} → {after:g}: the fleet may hold up to {_count(after, 'on-demand node')}"
-    if after > before:
-        return [Finding(NOTE, f"{text}.")]
-    return [Finding(INTERRUPTS, f"{text}; what there is beyond is drained by name at the next tick.")]
-
-
-def _hours(fleet: Fleet) -> list[Finding]:
-    before, after = _pair(fleet, "maxOnDemandHours")
-    if before == after:
-        return []
-    text = (
-        f"`maxOnDemandHours` {_limit(before)} → {_limit(after)}: node-hours beyond the base, in the fleet's whole life."
-    )
-    if after is None or (before is not None and after > before):
-        return [Finding(NOTE, text)]
-    return [Finding(INTERRUPTS, f"{text} If they are used up already, on-demand is drained at the next tick.")]
-
-
-def _answers(fleet: Fleet) -> list[Finding]:
-    """Inputs that change how the fleet answers from the next tick on, and nothing now."""
-    found = []
-    for key, text in (
-        ("policy", "how a shortfall of spot is answered"),
-        ("policyWaitSeconds", "how long `patient` waits for spot"),
-        ("onRebalance", "what a rebalance recommendation is answered with"),
-        ("onUpdate", "whether the running job gets new versions of its nodes"),
-        ("gang", "which nodes may run the job together"),
-        ("elastic", "how nodes train together; for nodes that start from now on"),
-    ):
-        before, after = _pair(fleet, key)
-        if before != after:
-            found.append(Finding(NOTE, f"`{key}` {_shown(before)} → {_shown(after)}: {text}."))
-    before, after = _pair(fleet, "onDestroy")
-    if before != after:
-        tail = (
-            "from now on destroying the fleet does not save."
-            if after == "force"
-            else "destroying the fleet saves first."
-        )
-        found.append(Finding(NOTE, f"`onDestroy` {_shown(before)} → {_shown(after)}: {tail}"))
-    for key in ("timings", "deadline"):
-        old, new = _of(fleet.before, key), _of(fleet.after, key)
-        names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-        if fleet.before is not None and fleet.after is not None and names:
-            changes = ", ".join(f"`{name}` {_shown(old.get(name))} → {_shown(new.get(name))}" for name in names)
-            found.append(Finding(NOTE, f"`{key}`: {changes}."))
+    found: Any = inputs
+    for name in ("mixedInstancesPolicy", "launchTemplate", "launchTemplateSpecification"):
+        found = found.get(name) if isinstance(found, Mapping) else None
     return found
 
 
-LOOKS: Sequence[Callable[[Fleet], list[Finding]]] = (
-    _groups,
-    _identity,
-    _ledger,
-    _checkpoints,
-    _version,
-    _nodes,
-    _on_demand,
-    _answers,
-)
+LOOKS: Sequence[Callable[[Fleet], list[Finding]]] = (_groups, _identity, _ledger, moved, _version, settings)
 """What is looked for in a fleet that was there and stays."""
-
-
-def _pair(fleet: Fleet, key: str) -> tuple[Any, Any]:
-    if fleet.before is None or fleet.after is None:
-        return None, None
-    return fleet.before.get(key), fleet.after.get(key)
-
-
-def _of(inputs: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
-    value = (inputs or {}).get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _elastic(fleet: Fleet) -> bool:
-    return bool((fleet.after or {}).get("elastic"))
 
 
 def _done(step: Step) -> str:
@@ -299,15 +179,3 @@ def _done(step: Step) -> str:
 
 def _why(step: Step) -> str:
     return f" ({', '.join(code(reason) for reason in step.reasons)})" if step.reasons else ""
-
-
-def _count(number: float, what: str) -> str:
-    return f"{number:g} {what}{'' if number == 1 else 's'}"
-
-
-def _limit(value: Any) -> str:
-    return "no limit" if value is None else f"{value:g}"
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else code(f"{value:g}" if isinstance(value, float) else value)

@@ -13,6 +13,7 @@ MOST = 60_000
 """Characters: GitHub takes 65,536 in a comment."""
 MOST_LISTED = 50
 """Most resources that are listed one by one."""
+MOST_WARNINGS = 10
 SIGNS = {NOTE: "", INTERRUPTS: "🟡 ", DANGER: "🔴 "}
 PROBLEM_CHARACTERS = 1500
 """How much of an error is shown: Python's last lines say what it was."""
@@ -26,6 +27,8 @@ def markdown(review: Review) -> str:
         title = f"Fleet {code(section.fleet)}" if section.fleet else "What fleets stand on"
         told = [f"{SIGNS[finding.level]}{finding.text}" for finding in section.findings]
         parts.append("\n".join([f"**{title}**", "", *(f"- {line}" for line in (*told, *section.figures))]))
+    if review.warnings:
+        parts.append("\n".join(["**Pulumi warns**", "", *_warnings(review.warnings)]))
     if review.gone:
         parts.append(_gone(review.gone))
     parts.append(_counts(review.steps))
@@ -52,6 +55,12 @@ def _headline(review: Review) -> str:
 def _problem(problem: str) -> str:
     tail = problem[-PROBLEM_CHARACTERS:].replace("```", "'''")
     return f"```text\n{tail}\n```"
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    more = len(warnings) - MOST_WARNINGS
+    told = [f"- {code(warning, 400)}" for warning in warnings[:MOST_WARNINGS]]
+    return [*told, f"- …and {more} more"] if more > 0 else told
 
 
 def _gone(steps: Sequence[Step]) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -98,8 +98,10 @@ class Preview:
     """``project/stack``; empty where no step says it."""
     steps: Sequence[Step] = ()
     """One for each resource."""
-    problems: Sequence[str] = field(default=())
+    problems: Sequence[str] = ()
     """Why the preview failed; empty if it did not."""
+    warnings: Sequence[str] = ()
+    """What Pulumi, a provider or a component warns of."""
 
 
 def kind_of(urn: str) -> str:
@@ -134,17 +136,24 @@ def read_preview(text: str, *, failed: bool = False) -> Preview:
     for number, each in enumerate(told):
         step = _step(each, f"steps[{number}]")
         steps[step.urn] = _merged(steps.get(step.urn), step)
-    problems = _problems(_list(document, "diagnostics"), failed)
+    diagnostics = _list(document, "diagnostics")
+    # What a program writes to stderr is ``info#err``, whether it failed or not.
+    problems = _messages(diagnostics, ("error", "info#err") if failed else ("error",))
     if not problems and (failed or not steps):
         problems = ["Its output says why; what it has printed as JSON does not."]
     parts = next(iter(steps), "").split("::")
     stack = f"{parts[1]}/{parts[0].rpartition(':')[2]}" if len(parts) > 1 else ""
-    return Preview(stack, tuple(steps.values()), tuple(problems))
+    return Preview(stack, tuple(steps.values()), tuple(problems), tuple(_messages(diagnostics, ("warning",))))
 
 
 def known(value: Any) -> Any:
     """Return a value, or ``None`` if it is not known yet or secret."""
     return None if value in (UNKNOWN, "[secret]") else value
+
+
+def number(value: Any) -> float | None:
+    """Return a value that is a number, or ``None``: what a program registers may be anything."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _list(document: Mapping[str, Any], name: str) -> list[Any]:
@@ -193,13 +202,12 @@ def _merged(first: Step | None, second: Step) -> Step:
     )
 
 
-def _problems(told: Sequence[Any], failed: bool) -> list[str]:
-    """Return why the preview failed. What a program writes to stderr is ``info#err``, whether it failed or not."""
-    wanted = ("error", "info#err") if failed else ("error",)
-    found = []
+def _messages(told: Sequence[Any], severities: Collection[str]) -> list[str]:
+    """Return the diagnostics of these severities, each once."""
+    found: dict[str, None] = {}
     for each in told:
-        if isinstance(each, dict) and each.get("severity") in wanted:
+        if isinstance(each, dict) and each.get("severity") in severities:
             message = _COLOURS.sub("", f"{each.get('prefix') or ''}{each.get('message') or ''}").strip()
             if message:
-                found.append(message)
-    return found
+                found[message] = None
+    return list(found)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spotkeeper_lab.review.checkpoints import shared
+from spotkeeper_lab.review.expiry import expiries
 from spotkeeper_lab.review.figures import Figures, figures
 from spotkeeper_lab.review.finding import LEVELS, NOTE, Finding
 from spotkeeper_lab.review.fleets import fleets, responders
@@ -34,6 +36,8 @@ class Review:
     """Why the preview failed; empty if it did not."""
     sections: Sequence[Section]
     steps: Sequence[Step]
+    warnings: Sequence[str] = ()
+    """What Pulumi, a provider or a component warns of."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -55,6 +59,7 @@ class Review:
         return {
             "stack": self.stack,
             "failed": list(self.problems),
+            "warnings": list(self.warnings),
             "level": self.level,
             "sections": [
                 {
@@ -78,10 +83,14 @@ def review(preview: Preview, plan: Figures | None = None) -> Review:
     there, answering = fleets(preview), responders(preview)
     sections = []
     for fleet in there:
-        found = happenings(fleet)
+        found = _gravest_first([*happenings(fleet), *shared(fleet, there)])
         if found:
             sections.append(Section(fleet.id, found, figures(fleet, plan)))
-    shared = foundations(preview, there, answering)
-    if shared:
-        sections.append(Section("", shared))
-    return Review(preview.stack, preview.problems, sections, preview.steps)
+    common = _gravest_first([*foundations(preview, there, answering), *expiries(preview.steps, there)])
+    if common:
+        sections.append(Section("", common))
+    return Review(preview.stack, preview.problems, sections, preview.steps, preview.warnings)
+
+
+def _gravest_first(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))

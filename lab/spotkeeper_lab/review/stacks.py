@@ -10,11 +10,11 @@ from spotkeeper_lab.review.preview import CREATE, DELETE, REPLACE, SAME, UPDATE,
 
 
 def foundations(preview: Preview, fleets: Sequence[Fleet], responders: Sequence[Component]) -> list[Finding]:
-    """Return what happens to buckets and responders, the gravest first."""
+    """Return what happens to buckets and responders."""
     found = [finding for step in preview.steps for finding in _bucket(step, fleets)]
     for responder in responders:
         found += _responder(responder, fleets)
-    return sorted(found, key=lambda finding: (finding.level != DANGER, finding.level != INTERRUPTS))
+    return found
 
 
 def _bucket(step: Step, fleets: Sequence[Fleet]) -> list[Finding]:
