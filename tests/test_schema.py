@@ -83,10 +83,10 @@ def test_the_components_and_their_required_inputs_are_stable(schema: dict[str, A
         "spotkeeper:index:GcpInterruptionResponder": [],
     }
     assert sorted(schema["types"]) == [
-        "spotkeeper:index:AwsInstanceRequirementsArgs",
-        "spotkeeper:index:FleetDeadlineArgs",
-        "spotkeeper:index:FleetElasticArgs",
-        "spotkeeper:index:FleetTimingsArgs",
+        "spotkeeper:index:AwsInstanceRequirements",
+        "spotkeeper:index:FleetDeadline",
+        "spotkeeper:index:FleetElastic",
+        "spotkeeper:index:FleetTimings",
     ]
 
 

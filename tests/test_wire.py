@@ -164,6 +164,7 @@ def test_a_long_value_is_cut(components: Components) -> None:
 def test_descriptions_name_inputs_as_other_languages_write_them(components: Components) -> None:
     text = json.dumps(list(_descriptions(json.loads(components.schema or ""))))
     assert "`policyWaitSeconds`" in text
+    assert "`single_zone`" in text, "a value of an input is no name"
     assert [name for name in components.names if "_" in name and name in text] == []
     assert "``" not in text
     assert "\\n " not in text

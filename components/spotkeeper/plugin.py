@@ -8,6 +8,7 @@ Python, where Pulumi can show the resource, the input and the reason.
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ from spotkeeper.errors import InputError
 NAME = "spotkeeper"
 COMPONENTS = ("AwsInterruptionResponder", "AwsTrainingFleet", "GcpInterruptionResponder", "GcpTrainingFleet")
 """What other languages are offered."""
+_OBJECT = re.compile(rf'("(?:#/types/)?{NAME}:index:\w+)Args"')
+"""An object in the schema. Generators of other languages add ``Args`` where it belongs: ``FleetTimingsArgsArgs``."""
 
 
 class Components(ComponentProvider):
@@ -40,7 +43,8 @@ class Components(ComponentProvider):
         super().__init__([getattr(spotkeeper, name) for name in COMPONENTS], name=NAME, version=version(NAME))
         self.names = wire.schema_names(self._component_defs.values(), self._type_defs)
         """How inputs and outputs are called in the schema, by the names that they have in Python."""
-        self.schema = json.dumps(wire.documented(json.loads(self.schema or "{}"), self.names), indent=2)
+        schema = json.dumps(wire.documented(json.loads(self.schema or "{}"), self.names), indent=2)
+        self.schema = _OBJECT.sub(r'\1"', schema)
 
     def map_inputs(self, inputs: Mapping[str, Any], component_def: ComponentDefinition) -> dict[str, Any]:
         """Return the inputs under the names that the component knows them by, with none of them lost."""
