@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,9 +16,11 @@ from spotkeeper_lab.local.moments import EventLog
 from spotkeeper_lab.local.nodes import MARK
 from spotkeeper_lab.local.timers import Timers
 from spotkeeper_lab.local_gcp import logs
+from spotkeeper_lab.local_gcp.accounts import Accounts
 from spotkeeper_lab.local_gcp.buckets import Buckets
 from spotkeeper_lab.local_gcp.callers import RESPONDER, node_of, token_of
 from spotkeeper_lab.local_gcp.compute import Compute
+from spotkeeper_lab.local_gcp.course import Course
 from spotkeeper_lab.local_gcp.discovery import discovery
 from spotkeeper_lab.local_gcp.front import SERVICES, Front, refuse
 from spotkeeper_lab.local_gcp.function import Function
@@ -28,9 +28,8 @@ from spotkeeper_lab.local_gcp.functions import Functions
 from spotkeeper_lab.local_gcp.iam import Iam
 from spotkeeper_lab.local_gcp.invocations import Invocations
 from spotkeeper_lab.local_gcp.logs import Logs
-from spotkeeper_lab.local_gcp.machines import GROUP_LABEL, Machines
+from spotkeeper_lab.local_gcp.machines import Machines
 from spotkeeper_lab.local_gcp.market import Market
-from spotkeeper_lab.local_gcp.metadata import PREEMPTED, TRUE, Metadata, MetadataServer, account
 from spotkeeper_lab.local_gcp.monitoring import Monitoring
 from spotkeeper_lab.local_gcp.pubsub import MessageFaults, PubSub
 from spotkeeper_lab.local_gcp.scheduler import Scheduler
@@ -39,10 +38,7 @@ from spotkeeper_lab.local_gcp.services import Services
 from spotkeeper_lab.local_gcp.storage_json import StorageJson
 from spotkeeper_lab.local_gcp.timing import Timing
 from spotkeeper_lab.local_gcp.web import Reply
-from spotkeeper_lab.local_gcp.world import PROJECT_NUMBER, REGIONS, World
-
-_GONE = ("reclaimed", "terminated", "powered-off", "killed")
-"""Ends of an instance."""
+from spotkeeper_lab.local_gcp.world import REGIONS, World
 
 
 class LocalGcp:
@@ -82,7 +78,6 @@ class LocalGcp:
             self.calls = CallCounter()
             self.faults = MessageFaults()
             self.call_faults: CallFaults[Reply] = CallFaults(refuse, SERVICES, self.events, timers)
-            self._unwarned: set[str] = set()
             self._world = World(self._timing, timers, self._happened, project, regions)
             self._compute = Compute(self._world)
             self.buckets, self._iam = Buckets(), Iam()
@@ -120,11 +115,13 @@ class LocalGcp:
                 "PUBSUB_EMULATOR_HOST": host,
                 "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": self.endpoint,
             }
-            self._accounts: dict[str, MetadataServer] = {}
-            self._opening = threading.Lock()
-            closing.callback(self._close_accounts)
+            self._accounts = Accounts(project)
+            closing.callback(self._accounts.close)
             self.nodes = Machines(self._dir, self.events, timers, self._shared, project, self._off)
             closing.callback(self.nodes.close)
+            self._course = Course(
+                self._compute, self.nodes, self._logs, self.faults, self.events, timers, self._timing, project
+            )
             closing.callback(timers.close)  # before the nodes, so that none boots behind their back
             self._closing = closing.pop_all()
 
@@ -175,13 +172,7 @@ class LocalGcp:
 
         A process that has it in its environment counts as one of the cloud's: it is ended when the cloud is closed.
         """
-        with self._opening:
-            if caller not in self._accounts:
-                email = f"{caller}@{self.project}.iam.gserviceaccount.com"
-                told = {"project/project-id": self.project, "project/numeric-project-id": PROJECT_NUMBER}
-                values = {**told, **account(email, token_of(caller))}
-                self._accounts[caller] = MetadataServer("127.0.0.1", Metadata(values))
-            return {**self._shared, "GCE_METADATA_HOST": self._accounts[caller].host}
+        return {**self._shared, "GCE_METADATA_HOST": self._accounts.host(caller)}
 
     # For those who stage what happens in it.
 
@@ -214,7 +205,7 @@ class LocalGcp:
         """
         name, _, number = node_id.partition(".")
         if not warn:
-            self._unwarned.add(node_id)
+            self._course.keep_quiet(node_id)
         self._compute.preempt(name, number or None)
 
     def kill(self, node_id: str) -> None:
@@ -260,49 +251,7 @@ class LocalGcp:
     # What happens in it.
 
     def _happened(self, what: str, name: str | None, /, **details: Any) -> None:
-        """Compute Engine tells what happens, under its lock: name a node as everybody else does, and let it follow."""
-        number, group = str(details.get("id", "")), str(details.get("group", ""))
-        node = f"{name}.{number}" if name and number else name
-        made = self._compute.group(group)
-        label = made.template.properties.get("labels", {}).get(GROUP_LABEL, "") if made else ""
-        if "version" in details:  # what follows the last hyphen of a template's name, as the ledger has it
-            details["version"] = str(details["version"]).rpartition("-")[2]
-        told = {**details, "group": label or group, **({"name": group} if what == "desired-changed" else {})}
-        if what == "launch-refused":
-            node = None  # it is none yet
-        if node is not None and number:
-            self._follow(what, str(name), number, node, told)
-        self.events.add("terminated" if what == "powered-off" else what, node, **told)
-
-    def _follow(self, what: str, name: str, number: str, node: str, told: dict[str, Any]) -> None:
-        if what == "instance-launched":
-            instance = self._compute.instance(name, number)
-            if instance is not None:
-                told["lifecycle"] = instance.place.model.lower()
-                self.nodes.add(node, instance)
-        elif what == "instance-running":
-            self._timers.after(0.0, partial(self.nodes.start, node))
-        elif what == "notice-injected":
-            told["deadline"] = time.time() + told["notice_seconds"]
-            self.nodes.metadata(node).set(PREEMPTED, TRUE)
-            self._warn(name, str(told["zone"]), number, node)
-        elif what == "soft-off":
-            self._timers.after(0.0, partial(self.nodes.shut_down, node))
-        elif what in _GONE:
-            self._timers.after(0.0, partial(self.nodes.die, node))
-
-    def _warn(self, name: str, zone: str, number: str, node: str) -> None:
-        if node in self._unwarned:
-            return
-        happened_at = time.time()
-
-        def write() -> None:
-            entry = logs.preempted(self.project, zone, name, number, happened_at)
-            if not self.faults.drop_warnings:
-                self._logs.write(entry)
-            self.events.add("warning-sent", node, kind="interruption")
-
-        self._timers.after(self._timing.audit_seconds, write)
+        self._course.happened(what, name, **details)
 
     def _off(self, node: str) -> None:
         self._compute.powered_off(node.partition(".")[2])
@@ -323,10 +272,6 @@ class LocalGcp:
             return self.nodes.account(node)
         accounts = [one["serviceConfig"].get("serviceAccountEmail", "") for one in self._functions.all]
         return str(accounts[0]) if accounts and token == token_of(RESPONDER) else ""
-
-    def _close_accounts(self) -> None:
-        for server in self._accounts.values():
-            server.close()
 
     def _failed(self, traceback: str) -> None:
         self.events.add("local-cloud-failed", error=traceback)
