@@ -50,7 +50,7 @@ def test_a_repository_of_ones_own_calls_what_there_is_with_all_rights_that_it_ne
 
 
 def test_the_labels_and_files_are_those_of_the_workflows() -> None:
-    [label] = re.findall(r"labels\.\*\.name, '([\w-]+)'", TEXTS["pull-request"])
+    [label] = re.findall(r"github\.event\.label\.name == '([\w-]+)'", TEXTS["pull-request"])
     assert f"`{label}`" in PAGE
     folder = FLOWS["preview"]["on"]["workflow_call"]["inputs"]["plans"]["default"]
     assert f"{folder}/plan.aws-training.json" in PAGE

@@ -103,6 +103,13 @@ def test_a_fork_gets_no_preview() -> None:
     assert "needs.preview.result != 'skipped'" in JOBS["pull-request/comment"]["if"]
 
 
+def test_a_danger_is_accepted_for_the_commit_that_was_seen() -> None:
+    gate = JOBS["pull-request/preview"]["with"]["fail-on"]
+    assert gate.startswith("${{ github.event.action == 'labeled' && github.event.label.name == ")
+    assert gate.endswith(" && 'never' || 'danger' }}")
+    assert {"labeled", "synchronize"} < {*WORKFLOWS["pull-request"]["on"]["pull_request"]["types"]}
+
+
 def test_installing_comes_before_credentials() -> None:
     steps = FLOWS["set-up"]["runs"]["steps"]
     order = [step.get("name") or step["uses"].partition("@")[0] for step in steps]

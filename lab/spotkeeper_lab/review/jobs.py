@@ -60,9 +60,7 @@ def _destroyed(fleet: Fleet) -> list[Finding]:
     kept = fleet.checkpoint_uris()[0]
     stays = f" Checkpoints stay at {code(kept)}." if kept else " Checkpoints stay where they are."
     if forced(fleet):
-        text = (
-            "**The fleet is destroyed without saving** (`onDestroy: force`, as deployed last): what its job has done "
-        )
+        text = "**The fleet is destroyed without saving** (`onDestroy: force`, as deployed): what its job has done "
         return [Finding(DANGER, f"{text}since its last checkpoint is lost.{stays} To save first, deploy `checkpoint`.")]
     if fleet.cloud == "gcp":
         how = "Nodes are shut down in order and save meanwhile, spot machines for up to 30 s, others for up to 120 s; "
@@ -87,7 +85,7 @@ def _groups(fleet: Fleet) -> list[Finding]:
         Finding(
             DANGER,
             f"**Group {code(step.name)} is {_done(step)}**{_why(step)}: all its nodes leave at once, and the job "
-            "with them until others have started. No input of a fleet does that.",
+            "with them until others have started. Nothing that a fleet takes is meant to do that.",
         )
         for step in fleet.of(GROUPS)
         if step.goes

@@ -21,14 +21,10 @@ def _nodes(fleet: Fleet) -> list[Finding]:
     change = f"(`nodes` {before:g} → {after:g})"
     if after > before:
         text = f"**{count(after - before, 'node')} more** {change}: asked for at once. The job goes on"
-        joins = (
-            "; all nodes train together, so that it takes them in at its next checkpoint." if _elastic(fleet) else "."
-        )
+        joins = "; all nodes train together: it takes them in at its next checkpoint." if _elastic(fleet) else "."
         return [Finding(NOTE, text + joins)]
-    text = (
-        f"**{count(before - after, 'node')} fewer** {change}: drained by name at the next tick, those that do not run "
-    )
-    text += "the job first. Each saves, then goes"
+    text = f"**{count(before - after, 'node')} fewer** {change}: drained by name at the next tick, those that do not "
+    text += "run the job first. Each saves, then goes"
     rest = "; the others go on together from that checkpoint." if _elastic(fleet) else "; no other node is disturbed."
     return [Finding(INTERRUPTS, text + rest)]
 
@@ -58,9 +54,8 @@ def _hours(fleet: Fleet) -> list[Finding]:
     before, after = fleet.change("maxOnDemandHours")
     if before == after:
         return []
-    text = (
-        f"`maxOnDemandHours` {_limit(before)} → {_limit(after)}: node-hours beyond the base, in the fleet's whole life."
-    )
+    change = f"`maxOnDemandHours` {_limit(before)} → {_limit(after)}"
+    text = f"{change}: node-hours beyond the base, in the fleet's whole life."
     if after is None or (before is not None and after > before):
         return [Finding(NOTE, text)]
     return [Finding(INTERRUPTS, f"{text} If they are used up already, on-demand is drained at the next tick.")]
@@ -82,12 +77,9 @@ def _answers(fleet: Fleet) -> list[Finding]:
             found.append(Finding(NOTE, f"`{key}` {_shown(before)} → {_shown(after)}: {text}."))
     before, after = fleet.change("onDestroy")
     if before != after:
-        tail = (
-            "from now on destroying the fleet does not save."
-            if after == "force"
-            else "destroying the fleet saves first."
-        )
-        found.append(Finding(NOTE, f"`onDestroy` {_shown(before)} → {_shown(after)}: {tail}"))
+        saves = "does not save" if after == "force" else "saves first"
+        text = f"`onDestroy` {_shown(before)} → {_shown(after)}: from now on destroying the fleet {saves}."
+        found.append(Finding(NOTE, text))
     for key in ("timings", "deadline"):
         old, new = (each if isinstance(each, Mapping) else {} for each in fleet.change(key))
         names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
