@@ -73,6 +73,16 @@ def test_it_reads_what_is_piped_into_it(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "**2 nodes fewer** (`nodes` 4 → 2)" in capsys.readouterr().out
 
 
+def test_nobody_is_kept_waiting_for_a_pipe_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert main(["review"]) == 2
+    assert "expected a FILE, or what is piped" in capsys.readouterr().err
+
+
 def test_programs_are_told_the_same(told: Any) -> None:
     code, out, _ = told(DANGEROUS, "--json")
     found = json.loads(out)

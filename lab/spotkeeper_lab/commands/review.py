@@ -88,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _text(path: Path | None) -> str:
     if path is None:
+        if sys.stdin.isatty():
+            raise Refused("the preview: was not given, expected a FILE, or what is piped into this command")
         return sys.stdin.read()
     try:
         return path.read_text("utf-8")
