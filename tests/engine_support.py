@@ -7,6 +7,7 @@ answer programs in the other tests.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -236,9 +237,12 @@ def started(place: Path) -> Iterator[Plugin]:
             assert port, said.read_text("utf-8")
             with grpc.insecure_channel(f"127.0.0.1:{int(port)}") as channel:
                 yield Plugin(provider_pb2_grpc.ResourceProviderStub(channel), log, said)
+            process.send_signal(signal.SIGINT)  # as the engine ends it
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.communicate()
+    assert "Event loop is closed" not in said.read_text("utf-8")
 
 
 def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:

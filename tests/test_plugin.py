@@ -316,7 +316,7 @@ def test_a_refusal_names_the_input_and_shows_no_python(plugin: Plugin, case: str
     assert error.problems[where].startswith(why)
     assert "Traceback" not in str(error)
     assert plugin.log.messages == []
-    assert "Traceback" not in plugin.said.read_text("utf-8")
+    assert "exception=InputError" not in plugin.said.read_text("utf-8"), "what was answered is told no second time"
 
 
 def test_the_refusal_in_the_documentation_is_the_real_one(plugin: Plugin) -> None:

@@ -94,7 +94,10 @@ async def _serve(provider: Components, engine: str) -> None:
     await server.start()
     sys.stdout.write(f"{port}\n")  # is what the engine waits for
     sys.stdout.flush()
-    await server.wait_for_termination()
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(None)
 
 
 def _not_twice(loop: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
