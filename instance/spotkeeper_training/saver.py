@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 
-from spotkeeper_training.crew import Crew
 from spotkeeper_training.memory import available_bytes, refusal
 from spotkeeper_training.pending import DoesNotFit, Job, Pace, Pending, Replaced
 from spotkeeper_training.staging import Staging, room_for
 from spotkeeper_training.state import Plan, plan, to_parts
 from spotkeeper_training.store import Checkpoint, CheckpointStore
 from spotkeeper_training.tier import Near, Tier
+from spotkeeper_training.turns import Turns
 
 _log = logging.getLogger("spotkeeper.training")
 
@@ -70,16 +69,12 @@ class Saver:
                 f"on_busy: was 'replace', expected 'wait' with {store.world_size} ranks: each would leave out others"
             )
         self.mode = mode
-        self._store, self._replace, self._available = store, on_busy == "replace", available
+        self._store, self._available = store, available
         self._tier = Tier(Path(local_tier), store.rank, store.world_size) if local_tier else None
         if self._tier is not None:
             store.near = self._tier.parts
         self._staging = Staging()
-        self._hand = Crew(1)  # a thread that is there already takes nothing from training when a save begins
-        self._turn = threading.Condition()
-        self._running: Optional[Job] = None
-        self._waiting: Optional[Job] = None
-        self._memory_holder: Optional[Job] = None
+        self._turns = Turns(replace=on_busy == "replace")
         self._last: Optional[Pending] = None
         self._unreported: Optional[BaseException] = None
         self._began = 0.0
@@ -90,7 +85,7 @@ class Saver:
     @property
     def busy(self) -> bool:
         """Whether a save is under way or waits."""
-        return self._running is not None
+        return self._turns.busy
 
     @property
     def last(self) -> Optional[Pending]:
@@ -111,7 +106,7 @@ class Saver:
             return
         self._staging.reserve(size)
         self._staging.pin()
-        self._hand.get_ready()
+        self._turns.get_ready()
 
     def save(self, step: int, state: Mapping[str, Any], *, deadline_seconds: Optional[float] = None) -> Pending:
         """Copy a state and have it published. The state may change once this returns.
@@ -131,18 +126,18 @@ class Saver:
         planned = plan(state)
         self._refuse_late(step, planned, deadline_seconds)
         deadline = math.inf if deadline_seconds is None else began + deadline_seconds
-        if not self._wait_for_turn(bool(planned.packed), deadline):
+        if not self._turns.wait(deadline, alone=self.mode == "sync", copies=bool(planned.packed)):
             raise self._too_late(step, self.seconds_needed(planned.total) or deadline_seconds or 0.0, 0.0)
         self.raise_failure()
         self.prepare(room_for(planned))
         job = Job(Pending(step), planned, began, deadline)
         self._last = job.pending
         if self.mode == "sync":
-            self._wait_for_turn(True, math.inf)
+            self._turns.wait(math.inf, alone=True, copies=True)
             self._publish_now(job, {**to_parts(state), **planned.ready})
         else:
             job.parts.update(self._copy(planned))
-            self._start(job)
+            self._turns.start(job, self._publish_behind)
         return job.pending
 
     def flush(self, deadline_seconds: Optional[float] = None) -> Optional[Checkpoint]:
@@ -163,7 +158,7 @@ class Saver:
         """Wait for what is under way, and give the memory back. Raises nothing for a save that failed."""
         if self._last is not None:
             self._last.wait()
-        self._hand.close()
+        self._turns.close()
         self._staging.release()
 
     def seconds_needed(self, size: int) -> Optional[float]:
@@ -198,31 +193,6 @@ class Saver:
         _log.warning("%s", error)
         return error
 
-    def _wait_for_turn(self, copies: bool, deadline: float) -> bool:
-        """Wait until a save may begin: its memory is free, and none waits before it. Returns whether it may."""
-        with self._turn:
-            while not self._is_free(copies):
-                if self._replace and self._waiting is not None:
-                    self._drop(self._waiting)
-                    continue
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._turn.wait(None if left == math.inf else left)
-        return True
-
-    def _is_free(self, copies: bool) -> bool:
-        if self.mode == "sync":
-            return self._running is None
-        return self._waiting is None and not (copies and self._memory_holder is not None)
-
-    def _drop(self, job: Job) -> None:
-        _log.info("step %d is not saved: a later one takes its place", job.pending.step)
-        self._waiting = None
-        if self._memory_holder is job:
-            self._memory_holder = None
-        job.pending.finish(None, Replaced(f"step {job.pending.step}: a later save took its place"), 0.0)
-
     def _copy(self, planned: Plan) -> Dict[str, memoryview]:
         if not planned.packed:
             return {}
@@ -230,27 +200,6 @@ class Saver:
         copied = self._staging.take(planned)
         self._copying.add(planned.size, time.monotonic() - began)
         return copied
-
-    def _start(self, job: Job) -> None:
-        with self._turn:
-            if job.planned.packed:
-                self._memory_holder = job
-            if self._running is not None:
-                self._waiting = job
-                return
-            self._running = job
-        self._hand.start(lambda: self._work(job))
-
-    def _work(self, first: Job) -> None:
-        job: Optional[Job] = first
-        while job is not None:
-            self._publish_behind(job)
-            with self._turn:
-                if self._memory_holder is job:
-                    self._memory_holder = None
-                job, self._waiting = self._waiting, None
-                self._running = job
-                self._turn.notify_all()
 
     def _publish_behind(self, job: Job) -> None:
         checkpoint, error = None, None
@@ -294,8 +243,5 @@ class Saver:
             _log.warning("step %d: no copy on the local disk (%s)", job.pending.step, error)
             return parts, None
         job.parts = {}
-        with self._turn:
-            if self._memory_holder is job:
-                self._memory_holder = None
-            self._turn.notify_all()
+        self._turns.give_back_memory(job)
         return near.parts, near
