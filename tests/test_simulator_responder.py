@@ -15,35 +15,42 @@ from spotkeeper_responder.fallback import Answer, Mirror, Never, Patient
 JOB = Job(work_seconds=10 * TICK, deadline_seconds=40 * TICK, restart_seconds=60.0)
 
 
-class Watched:
-    """A policy that notes what it was asked, and may claim that nothing it says ever holds."""
+class Watched(Deadline):
+    """Notes what it was asked."""
 
-    def __init__(self, policy, *, holds=True):
-        self.policy, self.holds, self.asked = policy, holds, []
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.__dict__["asked"] = []
 
     def answer(self, situation):
         self.asked.append(situation)
-        told = self.policy.answer(situation)
-        return told if self.holds else replaced(told, holds_seconds=0.0)
+        return super().answer(situation)
 
 
-class Scripted:
+class Scripted(Deadline):
     """Answers what it was told to, the last answer for ever."""
 
     def __init__(self, *answers):
-        self.answers = list(answers)
+        super().__init__(restart=60.0, excess=100.0)
+        self.__dict__["answers"] = list(answers)
 
-    def answer(self, situation):
+    def answer(self, _situation):
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-def replaced(answer, **changes):
-    return Answer(**{**{name: getattr(answer, name) for name in Answer.__dataclass_fields__}, **changes})
+class Restless(Responder):
+    """Looks at every tick, whatever it was told."""
+
+    def begin(self, job, windows):
+        player = super().begin(job, windows)
+        player.due = lambda seen: seen.asked
+        player._until = lambda _holding, now, _held: now
+        return player
 
 
-def run(policy, counts, job=JOB, **options):
+def run(policy, counts, job=JOB, kind=Responder, **options):
     whole = market(counts)
-    return play(job, whole.windows([0], whole.ticks), Responder(name="x", policy=policy, **options), follow=0)
+    return play(job, whole.windows([0], whole.ticks), kind(name="x", policy=policy, **options), follow=0)
 
 
 def held(runs):
@@ -81,12 +88,13 @@ def test_never_waits_and_patient_waits_as_long_as_it_is_told():
 
 
 def test_it_is_told_what_the_ledger_would_tell():
-    watched = Watched(Mirror(), holds=False)
-    run(watched, [1] * 4 + [0] * 2 + [1] * 34, replace(JOB, notice_coverage=0.0, checkpoint_seconds=240.0))
+    watched, job = Watched(restart=60.0, excess=100.0), replace(JOB, notice_coverage=0.0, checkpoint_seconds=240.0)
+    run(watched, [1] * 4 + [0] * 2 + [1] * 34, job, Restless)
     at = {round(JOB.deadline_seconds - each.work.time_left): each for each in watched.asked}
     first, lost, back = at[0], at[1200], at[1860]
     assert (first.missing, first.serving, first.wanted, first.work.whole) == (0, 1, 1, JOB.work_seconds)
-    assert (lost.missing, lost.market.spells, lost.market.ages) == (1, (1200.0,), ())
+    assert (lost.missing, lost.lasted, lost.market.ages) == (1, 0.0, ())
+    assert lost.market.spells == (1140.0,), "from the tick that saw it first to the one that saw it last"
     assert lost.work.remaining == pytest.approx(JOB.work_seconds - 4 * 240)
     assert lost.work.unsaved == 0, "it is lost"
     assert at[1140].work.unsaved == pytest.approx(1140 - 60 - 4 * 240)
@@ -95,21 +103,31 @@ def test_it_is_told_what_the_ledger_would_tell():
     assert (lost.market.spot_price, lost.market.on_demand_price) == (1.0, 3.0)
 
 
-def test_it_is_told_how_fast_an_elastic_job_is_on_fewer_nodes_and_nothing_of_it_for_a_gang():
-    job = replace(JOB, nodes=4, checkpoint_seconds=90.0, pause_seconds=10.0)
-    asked = {}
+def test_between_two_ticks_the_last_answer_of_the_deadline_policy_stands():
+    policy = Scripted(Answer(on_demand=0), Answer(on_demand=1))
+    assert held(run(policy, [1] * 4 + [0] * 36)) == [(0, 0), (1260, 1)], "the node is lost at 1200"
+    buys = Scripted(Answer(on_demand=2), Answer(on_demand=2), Answer(on_demand=0))
+    runs = run(buys, [1] * 4 + [0] * 36, replace(JOB, nodes=2, restart_seconds=0.0))
+    assert held(runs)[:3] == [(0, 1), (1200, 2), (1260, 0)], "it has bought what was missing, so it goes on to"
+
+
+def test_it_learns_how_fast_an_elastic_job_is_on_fewer_nodes_and_nothing_of_it_for_a_gang():
+    job = replace(JOB, nodes=4, checkpoint_seconds=90.0, pause_seconds=10.0, deadline_seconds=100 * TICK)
+    up = [1] * 10 + [2] * 10 + [3] * 10 + [4] * 70
+    first, last = {}, {}
     for name, each, options in [
         ("gang", job, {}),
         ("proportion", replace(job, minimum=2), {}),
-        ("told", replace(job, minimum=1, speeds=(0.4, 0.7, 0.9, 1.0)), {}),
+        ("told", replace(job, minimum=1, speeds=(0.1, 0.15, 0.2, 1.0)), {}),
         ("untold", replace(job, minimum=1), {"elastic": False}),
     ]:
-        watched = Watched(Mirror())
-        run(watched, [4] * 40, each, **options)
-        asked[name] = watched.asked[0].work.speeds
-    assert (asked["gang"], asked["untold"]) == ((), ())
-    assert asked["proportion"] == pytest.approx((0, 0, 0.5, 0.75, 1))
-    assert asked["told"] == pytest.approx((0, 0.4, 0.7, 0.9, 1)), "its usual speed is that with all, pauses included"
+        watched = Watched(restart=60.0, excess=100.0)
+        run(watched, up, each, Restless, **options)
+        first[name], last[name] = watched.asked[0].work.speeds, watched.asked[-1].work.speeds
+    assert (last["gang"], last["untold"]) == ((), ())
+    assert first["proportion"] == pytest.approx((0, 0, 0.5, 0.75, 1))
+    assert first["told"] == pytest.approx((0, 0.25, 0.5, 0.75, 1)), "nothing was seen of it"
+    assert last["told"] == pytest.approx((0, 0.1, 0.15, 0.2, 1)), "its usual speed is that with all, pauses included"
 
 
 def test_an_answer_may_give_up_spot_save_and_be_final():
@@ -130,7 +148,9 @@ class Half(Deadline):
 
 def test_a_part_of_what_is_missing_is_bought_and_kept_until_spot_has_joined():
     job = replace(JOB, nodes=4, minimum=1, boot_seconds=400.0, work_seconds=20 * TICK)
-    assert held(run(Half(restart=60.0), [1] * 4 + [4] * 36, job)) == [(0, 2), (1660, 0)], "1200, the boot and a look"
+    assert held(run(Half(restart=60.0, excess=100.0), [1] * 4 + [4] * 36, job)) == [(0, 2), (1660, 0)], (
+        "1200, the boot and a look"
+    )
 
 
 @settings(max_examples=30)
@@ -144,12 +164,10 @@ def test_to_skip_calls_while_an_answer_holds_changes_nothing(data, policy, hyste
     job = data.draw(jobs(nodes=2, lossless=False))
     job = replace(job, single_zone=True)
     windows = whole.windows([0], whole.ticks)
-    skips, asks = Watched(policy), Watched(policy, holds=False)
-    few = play(job, windows, Responder(name="few", policy=skips, hysteresis_seconds=hysteresis))
-    many = play(job, windows, Responder(name="many", policy=asks, hysteresis_seconds=hysteresis))
+    few = play(job, windows, Responder(name="few", policy=policy, hysteresis_seconds=hysteresis))
+    many = play(job, windows, Restless(name="many", policy=policy, hysteresis_seconds=hysteresis))
     looks = 2 * 60.0 * (2 + float(few.switches[0]))  # the other one sees a time that is up at its next look
     assert few.on_demand_seconds[0] == pytest.approx(many.on_demand_seconds[0], abs=looks)
-    assert len(skips.asked) <= len(asks.asked)
 
 
 @settings(max_examples=30)

@@ -21,7 +21,7 @@ from spotkeeper_ledger import (
     Progress,
     RestartRecord,
 )
-from spotkeeper_ledger.facts import Fact
+from spotkeeper_ledger.facts import Fact, but
 from spotkeeper_responder import speeds
 from spotkeeper_responder.deadline import Deadline
 from spotkeeper_responder.fallback import Answer, Market, Situation, Work
@@ -41,10 +41,13 @@ SLOWER = "the job is slower than its work_hours say, so that there is more to do
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Planned(Fact):
-    """A ledger with what was answered in it, and the node that is to save, empty for none."""
+    """A ledger with what was answered in it."""
 
     ledger: FleetLedger
+    answer: Answer | None = None
+    """``None`` where nobody was asked."""
     saves: str = ""
+    """The node that is to save, empty for none."""
 
 
 def accounted(
@@ -82,7 +85,14 @@ def accounted(
     return replace(ledger, account=after)
 
 
-def planned(spec: FleetSpec, view: FleetView, ledger: FleetLedger, strength: Strength, now: float) -> Planned:
+def planned(
+    spec: FleetSpec,
+    view: FleetView,
+    ledger: FleetLedger,
+    strength: Strength,
+    now: float,
+    policy: Deadline | None = None,
+) -> Planned:
     """Ask the policy, where it is ``deadline``. For ticks.
 
     Args:
@@ -91,20 +101,21 @@ def planned(spec: FleetSpec, view: FleetView, ledger: FleetLedger, strength: Str
         ledger: this moment's notices, nodes seen, and account.
         strength: of the spot group, measured as the user wants it.
         now: Unix seconds.
+        policy: which one; ``None``: that of :func:`policy_for`.
     """
     terms, account = spec.deadline, ledger.account
     if terms is None or account is None:
         return Planned(ledger)
     account = _learned(spec, terms, account, view.progress)
-    situation = _situation(spec, terms, view, replace(ledger, account=account), account, strength, now)
-    policy = policy_for(terms, account)
+    situation = _situation(spec, terms, view, ledger, account, strength, now)
+    policy = policy or policy_for(terms, account)
     answer = policy.answer(situation)
     record = _record(policy, situation, answer, now)
     if not record.problem and _is_slow(spec, account, view.progress, strength):
         record = replace(record, problem=SLOWER)
     node = view.progress.node if view.progress and answer.checkpoint else ""
     saves = node if node in view.nodes() else ""
-    return Planned(replace(ledger, account=replace(account, plan=record)), saves)
+    return Planned(but(ledger, account=but(account, plan=record)), answer, saves)
 
 
 def policy_for(terms: DeadlineSpec, account: Account) -> Deadline:

@@ -8,11 +8,13 @@ lost, repeated, late or out of order changes nothing but the delay.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from spotkeeper_ledger import FleetLedger, FleetSpec, NoticeRecord, Signal
+from spotkeeper_ledger.facts import Fact
 from spotkeeper_responder import announcements, drains, limits, notices, plans, sizes
 from spotkeeper_responder import strength as strengths
+from spotkeeper_responder.deadline import Deadline
 from spotkeeper_responder.model import (
     BACKUP,
     CONFIGURATION,
@@ -27,7 +29,22 @@ from spotkeeper_responder.model import (
     NodeGone,
     Tick,
 )
+from spotkeeper_responder.plans import Planned
 from spotkeeper_responder.strength import Strength
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Holding(Fact):
+    """What a fleet is to hold, and what that was settled on."""
+
+    ledger: FleetLedger
+    """With the sizes to hold in it."""
+    spec: FleetSpec
+    """What the fleet may hold at present, in place of what its user wants."""
+    strength: Strength
+    """Of the spot group, by that."""
+    planned: Planned
+    """What the policy that plans ahead has answered."""
 
 
 def decide(spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequence[Event], now: float) -> Decision:
@@ -51,11 +68,11 @@ def decide(spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequen
     before = fresh(spec, ledger.revision) if ledger.incarnation != spec.incarnation else ledger
     after = _job(before, events, now)
     after = _heard(spec, view, after, events, now, tick=tick)
-    after = _planned(spec, view, after, now) if tick else after
-    allowed = limits.limited(plans.limited(spec, after), after, now)
-    strength = strengths.measure(allowed, view, after, now)
-    after = _clocks(view, after, strength, now, counts=allowed == spec)
-    after = _sized(allowed, view, after, strength, now, tick=tick)
+    holding = hold(spec, view, after, now, tick=tick)
+    after, allowed, strength = holding.ledger, holding.spec, holding.strength
+    if holding.planned.saves:
+        word = plans.save_now(holding.planned.saves, now)
+        after = replace(after, notices=notices.hear(spec, view, after.notices, [word], now, job_over=False))
     if tick and after.job_ended_at is None and not limits.held(after):
         after = replace(after, notices=drains.drained(allowed, view, after, now))
     if tick:
@@ -70,6 +87,30 @@ def decide(spec: FleetSpec, view: FleetView, ledger: FleetLedger, events: Sequen
         facts=facts,
     )
     return _acting(allowed, view, decision, now, tick=tick)
+
+
+def hold(
+    spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float, *, tick: bool, policy: Deadline | None = None
+) -> Holding:
+    """Settle what the fleet is to hold: what comes between hearing and acting, and all that a simulation plays.
+
+    Args:
+        spec: what the user wants.
+        view: both groups and the agents' reports, as they are now.
+        ledger: holds this moment's notices, nodes seen and account.
+        now: Unix seconds.
+        tick: whether time is taken: only then the policy ``deadline`` is asked, and anything lowered.
+        policy: in place of the one that ``spec.deadline`` describes; a job that is over, or that a person has stopped,
+            needs no plan of either.
+    """
+    planned, strength = Planned(ledger), strengths.measure(spec, view, ledger, now)
+    if tick and ledger.job_ended_at is None and ledger.pause is None:
+        planned = plans.planned(spec, view, ledger, strength, now, policy)
+    ledger = planned.ledger
+    allowed = limits.limited(plans.limited(spec, ledger), ledger, now)
+    strength = strength if allowed is spec else strengths.measure(allowed, view, ledger, now)
+    ledger = _clocks(view, ledger, strength, now, counts=allowed == spec)
+    return Holding(_sized(allowed, view, ledger, strength, now, tick=tick), allowed, strength, planned)
 
 
 def fresh(spec: FleetSpec, revision: int = 0) -> FleetLedger:
@@ -140,24 +181,15 @@ def _confirmed(view: FleetView, records: Mapping[str, NoticeRecord]) -> dict[str
     return after
 
 
-def _planned(spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float) -> FleetLedger:
-    """Ask the policy that plans ahead. A job that is over, or that a person has stopped, needs no plan."""
-    if ledger.job_ended_at is not None or ledger.pause is not None:
-        return ledger
-    answered = plans.planned(spec, view, ledger, strengths.measure(spec, view, ledger, now), now)
-    ledger = answered.ledger
-    if answered.saves:
-        word = plans.save_now(answered.saves, now)
-        ledger = replace(ledger, notices=notices.hear(spec, view, ledger.notices, [word], now, job_over=False))
-    return ledger
-
-
 def _clocks(view: FleetView, ledger: FleetLedger, strength: Strength, now: float, *, counts: bool) -> FleetLedger:
     """Note since when spot is short; ``counts`` says that it is asked for, so that how long it was tells something."""
     if strength.shortfall:
         return ledger if ledger.shortfall_since is not None else replace(ledger, shortfall_since=now)
+    seen = strengths.forget(view, ledger.seen)
+    if ledger.shortfall_since is None:
+        return ledger if len(seen) == len(ledger.seen) else replace(ledger, seen=seen)
     ledger = plans.gap_over(ledger, now) if counts else ledger
-    return replace(ledger, shortfall_since=None, seen=strengths.forget(view, ledger.seen))
+    return replace(ledger, shortfall_since=None, seen=seen)
 
 
 def _sized(
@@ -169,7 +201,8 @@ def _sized(
     if limits.released(spec, ledger, now):
         return replace(ledger, spot_desired=0, backup_desired=0, surplus_since=None, surplus_wanted=None)
     size = sizes.held(spec, view, ledger, now)
-    ledger = replace(ledger, spot_desired=max(0, spec.spot_target))
+    if ledger.spot_desired != max(0, spec.spot_target):
+        ledger = replace(ledger, spot_desired=max(0, spec.spot_target))
     if ledger.job_ended_at is not None:
         return replace(ledger, backup_desired=size)
     size = sizes.raised(spec, strength, ledger, size, now)

@@ -101,7 +101,8 @@ def lowered(
     size = min(size, spec.maximum) if tick else size
     enough = _asked(spec, strength.unjoined, ledger, size, now)
     if enough >= size:
-        return replace(ledger, backup_desired=size, surplus_since=None, surplus_wanted=None)
+        same = ledger.backup_desired == size and ledger.surplus_since is None
+        return ledger if same else replace(ledger, backup_desired=size, surplus_since=None, surplus_wanted=None)
     since = now if ledger.surplus_since is None else ledger.surplus_since
     most = max(enough, ledger.surplus_wanted or 0)
     if not tick or now - since < spec.hysteresis_seconds:

@@ -6,6 +6,8 @@ cold start. A class of facts is declared ``@dataclass(frozen=True, eq=False, rep
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 
 class Fact:
     """Base of frozen dataclasses: compared, hashed and shown by their fields."""
@@ -22,3 +24,16 @@ class Fact:
         """Return what would make it."""
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
         return f"{type(self).__qualname__}({fields})"
+
+
+Some = TypeVar("Some", bound=Fact)
+
+
+def but(fact: Some, **changes: object) -> Some:
+    """Return ``fact`` with other values, as ``dataclasses.replace`` does in a fifth of the time.
+
+    For what a simulation does a million times: names and types are nobody's business here.
+    """
+    made: Some = object.__new__(fact.__class__)
+    made.__dict__.update(fact.__dict__, **changes)
+    return made

@@ -1,27 +1,56 @@
-"""The responder's policies at work: the very functions that decide in the cloud, fed with what they would see there.
+"""The responder at work in a market: the very functions that decide in the cloud, fed with what they would see there.
 
-Around them stands what the responder does with an answer (:mod:`spotkeeper_responder.sizes`): more on-demand is bought
-at once, it is given back only after spot has been back for the hysteresis, and what is missing while it boots is not
-bought. ``deadline`` is asked once a look, and what stands of its answer says what of it is enough. A function is not
-called again while its own answer says that it still holds.
+Each window has a ledger, and both groups are shown to :func:`spotkeeper_responder.reconcile.hold` as their cloud would
+show them. What is left to do here is what the function hears of: which nodes have come and gone, that the market has
+no room, what has been paid, and how far the job is. It is not called again while its own answer says that it still
+holds.
+
+A look is a tick, but for one at which nodes have been lost: that is an event, and the next tick comes a period later.
+Nodes are lost with the notice, those first that were launched first.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spotkeeper_lab.simulator.job import Job
 from spotkeeper_lab.simulator.market import Windows
-from spotkeeper_lab.simulator.player import Player, Seen, Wanted
-from spotkeeper_responder.deadline import Deadline
-from spotkeeper_responder.fallback import Answer, FallbackPolicy, Market, Situation, Work
-from spotkeeper_responder.policies import Standing
+from spotkeeper_lab.simulator.player import Seen, Wanted
+from spotkeeper_ledger import (
+    Account,
+    DeadlineSpec,
+    FailureRecord,
+    FleetLedger,
+    FleetSpec,
+    PolicySpec,
+    PriceRecord,
+    Progress,
+)
+from spotkeeper_ledger.facts import but
+from spotkeeper_responder import (
+    CAPACITY,
+    Deadline,
+    FleetView,
+    GroupView,
+    Instance,
+    State,
+    notices,
+    plans,
+    settle,
+    strength,
+)
+from spotkeeper_responder.fallback import Mirror, Never, Patient, Situation
+from spotkeeper_responder.policies import policy_of
+from spotkeeper_responder.reconcile import Holding, fresh, hold
 
-REMEMBERED = 32
-"""How many spells and gaps are remembered, as in the ledger."""
+STEPS = 2**40
+"""In how many steps the job tells its progress: so many that rounding them moves nothing."""
+SOON = 1e-6
+NOBODY = GroupView("", 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,154 +58,203 @@ class Responder:
     """A policy of the responder."""
 
     name: str
-    policy: FallbackPolicy
+    policy: Never | Mirror | Patient | Deadline
     period: float = 60.0
-    """Seconds between two looks of the responder."""
+    """Seconds between two ticks of the responder."""
     hysteresis_seconds: float = 0.0
     """For how long spot has to be back before on-demand is given back."""
     elastic: bool = True
-    """Whether it knows how fast the job is on fewer nodes, as it does of an elastic fleet."""
+    """Whether the job tells on how many nodes it runs, as it does of an elastic fleet."""
 
-    def begin(self, job: Job, windows: Windows) -> Player:
+    def begin(self, job: Job, windows: Windows) -> Responding:
         """Return it as it is before the first tick."""
-        return _Responders(self, job, windows)
+        return Responding(self, job, windows)
+
+    def spec(self, job: Job, on_demand_price: float) -> FleetSpec:
+        """Return the fleet that has this policy."""
+        terms = None
+        if isinstance(self.policy, Deadline):
+            terms = DeadlineSpec(
+                on_demand_price=on_demand_price,
+                at=job.deadline_seconds,
+                work_hours=job.work_seconds / job.usual_speed / 3600,
+                excess=self.policy.excess,
+                restart_seconds=self.policy.restart,
+                release_seconds=self.policy.restart if self.policy.release is None else self.policy.release,
+                period_seconds=self.period,
+            )
+        named = {Never: "never", Mirror: "mirror", Patient: "patient"}.get(type(self.policy), "deadline")
+        wait = self.policy.wait_seconds if isinstance(self.policy, Patient) else 0.0
+        return FleetSpec(
+            fleet="simulated",
+            incarnation="",
+            cloud="",
+            region="",
+            target=job.nodes,
+            base=job.base,
+            maximum=job.nodes,
+            spot_group="spot",
+            backup_group="backup",
+            policy=PolicySpec(named, wait_seconds=wait),
+            hysteresis_seconds=self.hysteresis_seconds,
+            min_nodes=job.least if self.elastic else None,
+            deadline=terms,
+        )
 
 
-class _Responders:
+class Responding:
     """A responder for each window."""
 
     def __init__(self, responder: Responder, job: Job, windows: Windows) -> None:
-        self._responder, self._job = responder, job
-        self._on_demand_price = windows.market.on_demand_price
-        size = len(windows)
-        told = responder.elastic and not job.gang
-        self._speeds = tuple((job.speed_by_nodes() / job.usual_speed).tolist()) if told else ()
         self.period, self.spot_at_first = responder.period, job.nodes - job.base
-        self._fleets = [_Memory(size=job.base) for _ in range(size)]
+        self.spec = responder.spec(job, windows.market.on_demand_price)
+        self._policy = responder.policy if isinstance(responder.policy, Deadline) else None
+        size = len(windows)
+        self._fleets = [_Fleet(self.spec) for _ in range(size)]
+        self._job = job
+        self._told = Progress(self.spec.fleet, self.spec.incarnation, 1, "", 0.0, total=STEPS)
+        self._tells = self.spec.min_nodes is not None and not job.gang
+        self._speeds = job.speed_by_nodes()
+        # An answer holds until an invariant may break; a save is asked for a restart and a tick before that.
+        early = self._policy is not None and (job.notice_coverage < 1 or not math.isinf(job.checkpoint_seconds))
+        self._margin = self._policy.period + self._policy.restart if self._policy and early else 0.0
         self._on_demand = np.full(size, job.base, dtype=np.int64)
         self._spot = np.full(size, job.nodes - job.base, dtype=np.int64)
         self._saves = np.zeros(size, dtype=bool)
-        self._until = np.full(size, -np.inf)
+        self.until = np.full(size, -np.inf)
+        """When the next tick has to be looked at: none before it would change anything."""
         self._held = np.zeros(size, dtype=np.int64)
         self._ready = np.zeros(size, dtype=np.int64)
         self._price = np.full(size, -1.0)
 
     def decide(self, seen: Seen) -> Wanted:
         """Ask where something has changed, or the last answer holds no longer."""
-        came = seen.asked & ((seen.spot_held != self._held) | (seen.lost > 0))
-        for row in np.flatnonzero(came):
-            self._fleets[row].count(int(seen.spot_held[row]), int(seen.lost[row]), float(seen.now[row]))
-        changed = came | (seen.spot_ready != self._ready) | (seen.price != self._price)
+        changed = (seen.spot_held != self._held) | (seen.lost > 0) | (seen.spot_ready != self._ready)
         self._saves[:] = False
-        for row in np.flatnonzero(seen.asked & (changed | (seen.now >= self._until - 1e-6))):
-            self._answer(int(row), seen)
+        for row in np.flatnonzero(seen.asked & (changed | (seen.price != self._price) | self.due(seen))):
+            self._look(int(row), seen, changed=bool(changed[row]))
         for mine, theirs in ((self._held, seen.spot_held), (self._ready, seen.spot_ready), (self._price, seen.price)):
             np.copyto(mine, theirs, where=seen.asked)
-        again = np.maximum(self._until - seen.now, self.period)
+        again = np.maximum(self.until - seen.now, self.period)
         return Wanted(on_demand=self._on_demand, spot=self._spot, save=self._saves, again=again)
 
-    def _answer(self, row: int, seen: Seen) -> None:
-        memory, job, now = self._fleets[row], self._job, float(seen.now[row])
-        wanted = job.nodes - job.base
-        ready, held = int(seen.spot_ready[row]), int(seen.spot_held[row])
-        memory.short_since = None if ready >= wanted else now if memory.short_since is None else memory.short_since
-        asked = self._situation(row, seen, wanted - held)
-        raised = self._responder.policy.answer(asked)
-        memory.size = max(memory.size, min(job.nodes, job.base + raised.on_demand))
-        lowered = raised if held == ready or raised.spot == 0 else self._lowered(row, seen, asked, raised)
-        until = now + min(raised.holds_seconds, lowered.holds_seconds)
-        memory.lower(job.base + lowered.on_demand, now, self._responder.hysteresis_seconds)
-        if memory.surplus_since is not None:
-            until = min(until, memory.surplus_since + self._responder.hysteresis_seconds)
-        memory.final = memory.final or raised.final
-        asks = wanted if raised.spot is None else min(wanted, raised.spot)
-        memory.asks(asks >= 1, now)
-        self._on_demand[row], self._spot[row], self._until[row] = memory.size, asks, until
-        self._saves[row] = raised.checkpoint
+    def due(self, seen: Seen) -> np.ndarray:
+        """Where a tick has to be looked at, whatever else has happened."""
+        return np.asarray(seen.now >= self.until - SOON)
 
-    def _lowered(self, row: int, seen: Seen, asked: Situation, raised: Answer) -> Answer:
-        """Return what is enough while nodes boot."""
-        now_missing = self._situation(row, seen, asked.wanted - int(seen.spot_ready[row]))
-        if isinstance(self._responder.policy, Deadline):
-            return Standing.of(asked, raised).answer(now_missing)
-        return self._responder.policy.answer(now_missing)
+    def ledger(self, row: int) -> FleetLedger:
+        """Return what a window's fleet remembers."""
+        return self._fleets[row].ledger
 
-    def _situation(self, row: int, seen: Seen, missing: int) -> Situation:
-        memory, job, now = self._fleets[row], self._job, float(seen.now[row])
-        speed = job.usual_speed
-        done, saved = float(seen.done[row]), float(seen.saved[row])
-        return Situation(
-            missing=missing,
-            lasted=0.0 if memory.short_since is None else now - memory.short_since,
-            held=memory.size - job.base,
-            serving=int(seen.spot_ready[row]),
-            wanted=job.nodes - job.base,
-            base=job.base,
-            final=memory.final,
-            work=Work(
-                time_left=job.deadline_seconds - now,
-                remaining=(job.work_seconds - saved) / speed,
-                whole=job.work_seconds / speed,
-                allowed=job.deadline_seconds,
-                unsaved=(done - saved) / speed,
-                speeds=self._speeds,
-            ),
-            market=Market(
-                spot_price=float(seen.price[row]),
-                on_demand_price=self._on_demand_price,
-                spent=float(seen.spent[row]),
-                ages=tuple(now - since for since in memory.launched),
-                spells=tuple(memory.spells),
-                gaps=tuple(memory.gaps),
-            ),
-        )
+    def _look(self, row: int, seen: Seen, *, changed: bool) -> None:
+        fleet, now, lost = self._fleets[row], float(seen.now[row]), int(seen.lost[row])
+        held, tick = int(seen.spot_held[row]), not lost or bool(self.due(seen)[row])
+        fleet.told(float(seen.spent[row]), float(seen.price[row]), now, refuses=held < self._spot[row])
+        if changed:
+            fleet.counted(held, int(seen.spot_ready[row]), lost, now, before=now - self.period)
+        view = fleet.view(now, self._progress(row, seen, now))
+        holding = hold(self.spec, view, fleet.ledger, now, tick=tick, policy=self._policy)
+        fleet.settled(holding.ledger)
+        self._on_demand[row] = holding.ledger.backup_desired or 0
+        self._spot[row] = holding.ledger.spot_desired or 0
+        asked = holding.planned.answer
+        self._saves[row] = asked is not None and asked.checkpoint and fleet.saves(now, before=now - self.period)
+        self.until[row] = self._until(holding, now, held) if tick else now + self.period
+
+    def _until(self, holding: Holding, now: float, held: int) -> float:
+        """Return until when nothing would be decided otherwise, as long as no node comes or goes."""
+        ledger, answer = holding.ledger, holding.planned.answer
+        if answer is None:
+            lasted = 0.0 if ledger.shortfall_since is None else now - ledger.shortfall_since
+            situation = Situation(missing=holding.strength.missing, lasted=lasted)
+            answer = policy_of(self.spec, ledger).answer(situation)
+        until = now + min(answer.holds_seconds, self._lasts(ledger, held))
+        if ledger.surplus_since is not None:
+            until = min(until, ledger.surplus_since + self.spec.hysteresis_seconds)
+        if ledger.shortfall_since == now and held < (ledger.spot_desired or 0):
+            until = now  # whether the cloud has nodes is known at the next tick
+        return until
+
+    def _lasts(self, ledger: FleetLedger, held: int) -> float:
+        """Return for how long there is enough of all that the policy keeps, whatever its answer says."""
+        account, terms = ledger.account, self.spec.deadline
+        if account is None or terms is None or account.plan is None or account.plan.final:
+            return math.inf
+        time, money = account.plan.time_slack, account.plan.money_slack
+        hourly = terms.on_demand_price * (ledger.backup_desired or 0)
+        hourly += (account.price.price if account.price else 0.0) * held
+        lasts = math.inf if time is None else time / 2
+        if money is not None and hourly:
+            lasts = min(lasts, 3600 * money / hourly)
+        return max(0.0, lasts - self._margin)
+
+    def _progress(self, row: int, seen: Seen, now: float) -> Progress:
+        """Return what the job tells, an elastic one also on how many nodes it runs, and how fast."""
+        each = STEPS / self._job.work_seconds
+        step, published = round(each * float(seen.done[row])), round(each * float(seen.saved[row]))
+        told = but(self._told, at=now, step=step, published_step=published, published_at=now)
+        if not self._tells or seen.standstill[row] > 0 or seen.done[row] <= 0:
+            return told
+        nodes = min(self._job.nodes, int(seen.spot_ready[row] + seen.on_demand_ready[row]))
+        return but(told, nodes=nodes, steps_per_second=each * float(self._speeds[nodes]))
 
 
-@dataclass(slots=True)
-class _Memory:
-    """What the ledger keeps of one fleet."""
+class _Fleet:
+    """One window's ledger, and its spot nodes."""
 
-    size: int
-    """On-demand nodes to hold, the base included."""
-    final: bool = False
-    short_since: float | None = None
-    surplus_since: float | None = None
-    surplus_wanted: int = 0
-    gap_since: float | None = 0.0
-    """Since when the group has asked for spot in vain."""
-    launched: list[float] = field(default_factory=list)
-    """When each spot node was launched, the oldest first."""
-    spells: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    gaps: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    def __init__(self, spec: FleetSpec) -> None:
+        account = Account(since=0.0, started_at=0.0) if spec.deadline else None
+        self.ledger: FleetLedger = replace(fresh(spec), backup_desired=spec.base, account=account)
+        self._spec = spec
+        self._launched = self._turns = 0
+        self._spot: tuple[Instance, ...] = ()
+        self._group = NOBODY
+        self._ready: Sequence[str] = ()
 
-    def count(self, held: int, lost: int, now: float) -> None:
-        """Remember which nodes have come and gone; who is gone is not told: the oldest."""
-        for _ in range(min(lost, len(self.launched))):
-            self.spells.append(now - self.launched.pop(0))
-        if held > len(self.launched) and self.gap_since is not None:
-            if self.gap_since < now:
-                self.gaps.append(now - self.gap_since)
-            self.gap_since = None
-        self.launched = [*self.launched, *[now] * (held - len(self.launched))][:held]
-        if not held and lost:
-            self.gap_since = now
+    def settled(self, ledger: FleetLedger) -> None:
+        """Remember what was decided."""
+        self.ledger = ledger
+        self._turns += not ledger.backup_desired
 
-    def asks(self, asks: bool, now: float) -> None:
-        """Remember since when the group has asked for spot in vain: what nobody asks for is not missing."""
-        if not asks:
-            self.gap_since = None
-        elif not self.launched and self.gap_since is None:
-            self.gap_since = now
+    def told(self, spent: float, price: float, now: float, *, refuses: bool) -> None:
+        """Note what has been paid, and what the cloud has said."""
+        ledger, account = self.ledger, self.ledger.account
+        failures = {CAPACITY: FailureRecord(1, now)} if refuses else ledger.failures
+        if account is not None:
+            account = but(account, spent=spent, price=PriceRecord(price, now))
+        self.ledger = but(ledger, failures=failures, account=account)
 
-    def lower(self, enough: int, now: float, hysteresis: float) -> None:
-        """Give back what is too much once it has been so for the hysteresis."""
-        if enough >= self.size:
-            self.surplus_since = None
-            return
-        if self.surplus_since is None:
-            self.surplus_since, self.surplus_wanted = now, 0
-        most = max(enough, self.surplus_wanted)
-        self.surplus_wanted = most
-        if now - self.surplus_since >= hysteresis - 1e-6:
-            self.size = min(most, self.size)
-            self.surplus_since = None
+    def counted(self, held: int, ready: int, lost: int, now: float, *, before: float) -> None:
+        """Note which nodes have come and gone; ``before`` is the tick before this look."""
+        gone, stay = self._spot[:lost], self._spot[lost:]
+        returned = {instance.node for instance in stay[held:]}
+        nodes = [instance.node for instance in stay[:held]]
+        nodes += [str(self._launched + number) for number in range(held - len(nodes))]
+        self._launched += max(0, held - len(stay))
+        self._ready = nodes[:ready]
+        states = [State.IN_SERVICE] * ready + [State.PENDING] * (held - ready)
+        self._spot = tuple(map(Instance, nodes, states))
+        self._group = GroupView("spot", held, held, self._spot)
+        ledger, view = self.ledger, self.view(now, None)
+        seen = {node: each for node, each in ledger.seen.items() if node not in returned}
+        if gone:
+            present = {instance.node for instance in gone}
+            seen |= {n: replace(each, last_at=max(each.first_at, before)) for n, each in seen.items() if n in present}
+            ledger = replace(ledger, seen=seen, ticked_at=before, accounted_at=now)
+            ledger = plans.accounted(self._spec, view, ledger, (), now)
+        seen = strength.see(self._spec, view, seen, {}, now, tick=True)
+        self.ledger = replace(ledger, seen=seen)
+
+    def saves(self, now: float, *, before: float) -> bool:
+        """Ask the job to save, and return whether it is told: not while the word of the last time still stands."""
+        teller = self._ready[0] if self._ready else f"on-demand-{self._turns}"
+        view = FleetView(GroupView("spot", 1, 1, (Instance(teller, State.IN_SERVICE),)), NOBODY)
+        known = notices.hear(self._spec, view, self.ledger.notices, (), before, job_over=False)
+        told = notices.hear(self._spec, view, known, [plans.save_now(teller, now)], now, job_over=False)
+        signals = {signal.node: signal.notice_id for signal in notices.due(known, told, now)}
+        self.ledger = settle(replace(self.ledger, notices=told), signals, (), now)
+        return bool(signals)
+
+    def view(self, now: float, progress: Progress | None) -> FleetView:
+        """Return what the cloud shows. What the on-demand group holds is nothing that anything is decided by."""
+        return FleetView(self._group, NOBODY, reported_at=dict.fromkeys(self._ready, now), progress=progress)

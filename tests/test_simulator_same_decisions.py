@@ -1,0 +1,291 @@
+"""The simulator's fleets and the function's decide alike: one course of a market is played through both, look by look.
+
+The simulator's responder (:mod:`spotkeeper_lab.simulator.responder`) takes part in the course. Beside it stands a fleet
+whose groups have the same nodes at the same time, by name, and of which the function's whole decision is asked at every
+tick, and at every event: with its own spec and its own ledger, from one decision to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator_support import TICK, market
+from spotkeeper_lab.simulator import Job, Market, play
+from spotkeeper_lab.simulator.player import Seen, Wanted
+from spotkeeper_lab.simulator.responder import Responder
+from spotkeeper_ledger import DeadlineSpec, FleetLedger, FleetSpec, PolicySpec, PriceRecord, Progress
+from spotkeeper_responder import (
+    CAPACITY,
+    SPOT,
+    Deadline,
+    Decision,
+    FleetView,
+    GroupView,
+    Instance,
+    LaunchFailed,
+    Mirror,
+    Never,
+    NodeGone,
+    Patient,
+    PriceTold,
+    State,
+    Tick,
+    decide,
+    settle,
+)
+from spotkeeper_responder.notices import leaving
+from spotkeeper_responder.reconcile import fresh
+
+EPOCH = 2.0**30
+"""The course's beginning, Unix seconds; a power of two, so that times are the same to the last bit."""
+STEPS = 2**40
+ENDLESS = 1e12
+"""An excess that never ends: what a fleet has instead of a policy without the rule on money."""
+
+
+def spec_of(policy, job, on_demand_price, hysteresis):
+    """The fleet as its user declares it."""
+    terms = None
+    if isinstance(policy, Deadline):
+        terms = DeadlineSpec(
+            on_demand_price=on_demand_price,
+            at=EPOCH + job.deadline_seconds,
+            work_hours=job.work_seconds / job.usual_speed / 3600,
+            excess=policy.excess if policy.money else ENDLESS,
+            restart_seconds=policy.restart,
+            release_seconds=policy.release or 0.0,
+        )
+    names = {Never: "never", Mirror: "mirror", Patient: "patient", Deadline: "deadline"}
+    return FleetSpec(
+        fleet="shop-prod-resnet",
+        incarnation="AROATEST",
+        cloud="aws",
+        region="us-east-1",
+        target=job.nodes,
+        base=job.base,
+        maximum=job.nodes,
+        spot_group="spotkeeper-shop-prod-resnet-spot",
+        backup_group="spotkeeper-shop-prod-resnet-backup",
+        policy=PolicySpec(names[type(policy)], wait_seconds=getattr(policy, "wait_seconds", 600.0)),
+        hysteresis_seconds=hysteresis,
+        min_nodes=None if job.gang else job.least,
+        deadline=terms,
+    )
+
+
+@dataclass
+class Group:
+    """A group's nodes by name, the oldest first; those that boot are the last."""
+
+    name: str
+    desired: int
+    nodes: list[str] = field(default_factory=list)
+    ready: int = 0
+    launched: int = 0
+
+    def follow(self, held: int, ready: int, lost: int, ledger: FleetLedger) -> list[str]:
+        """Have as many nodes as the simulator's group; return those that the cloud has taken."""
+        taken, self.nodes = self.nodes[:lost], self.nodes[lost:]
+        drained = [node for node in self.nodes if leaving(ledger.notices.get(node))]
+        assert len(self.nodes) - len(drained) <= held, "who has been given back was named"
+        self.nodes = [node for node in self.nodes if node not in drained]
+        for _ in range(held - len(self.nodes)):
+            self.launched += 1
+            self.nodes.append(f"{self.name}-{self.launched}")
+        self.ready = ready
+        return taken
+
+    def seen(self) -> GroupView:
+        states = [State.IN_SERVICE] * self.ready + [State.PENDING] * (len(self.nodes) - self.ready)
+        return GroupView(self.name, self.desired, 100, tuple(map(Instance, self.nodes, states)))
+
+
+class Fleet:
+    """What the function decides of one fleet, from look to look."""
+
+    def __init__(self, spec: FleetSpec, job: Job) -> None:
+        self.spec, self.job = spec, job
+        self.ledger = fresh(spec)
+        self.spot, self.backup = Group("spot", spec.spot_target), Group("backup", spec.base)
+        self.told_by = "nobody"
+
+    def look(self, seen: Seen, *, ticks: bool) -> Decision:
+        """Hear what has happened, and decide. What has been paid is told by the simulator, which knows it exactly."""
+        now = EPOCH + float(seen.now[0])
+        refused = int(seen.spot_held[0]) < self.spot.desired
+        taken = self.spot.follow(int(seen.spot_held[0]), int(seen.spot_ready[0]), int(seen.lost[0]), self.ledger)
+        self.backup.follow(int(seen.on_demand_held[0]), int(seen.on_demand_ready[0]), 0, self.ledger)
+        if self.ledger.account is not None:
+            account = replace(self.ledger.account, spent=float(seen.spent[0]))
+            self.ledger = replace(self.ledger, account=account, accounted_at=now)
+        events = [NodeGone(node) for node in taken]
+        events += [LaunchFailed(SPOT, CAPACITY, now)] if refused else []
+        events += [PriceTold(PriceRecord(float(seen.price[0]), now)), Tick()] if ticks else []
+        decision = decide(self.spec, self.view(seen, now), self.ledger, events, now)
+        sent = {signal.node: signal.notice_id for signal in decision.signals}
+        self.ledger = settle(decision.ledger, sent, (), now)
+        self.spot.desired, self.backup.desired = self.ledger.spot_desired, self.ledger.backup_desired
+        return decision
+
+    def view(self, seen: Seen, now: float) -> FleetView:
+        ready = [*self.spot.nodes[: self.spot.ready], *self.backup.nodes[: self.backup.ready]]
+        self.told_by = ready[0] if ready else self.told_by
+        each = STEPS / self.job.work_seconds
+        works = not self.job.gang and seen.standstill[0] <= 0 < seen.done[0]
+        nodes = min(len(ready), self.job.nodes) if works else None
+        progress = Progress(
+            self.spec.fleet,
+            self.spec.incarnation,
+            1,
+            self.told_by,
+            now,
+            step=round(each * float(seen.done[0])),
+            total=STEPS,
+            steps_per_second=None if nodes is None else each * self.job.speed_by_nodes()[nodes],
+            published_step=round(each * float(seen.saved[0])),
+            published_at=now,
+            nodes=nodes,
+        )
+        reported = dict.fromkeys(ready, now)
+        return FleetView(self.spot.seen(), self.backup.seen(), reported_at=reported, progress=progress)
+
+
+class Both:
+    """The simulator's player of one window, held against the function at every tick and at every loss."""
+
+    def __init__(self, responder: Responder, job: Job, windows) -> None:
+        self.player = responder.begin(job, windows)
+        self.period, self.spot_at_first = self.player.period, self.player.spot_at_first
+        price = windows.market.on_demand_price
+        spec = spec_of(responder.policy, job, price, responder.hysteresis_seconds)
+        self.fleet = Fleet(spec, job)
+        self.looks = 0
+
+    def decide(self, seen: Seen) -> Wanted:
+        ticks = not seen.lost[0] or bool(self.player.due(seen)[0])
+        wanted = self.player.decide(seen)
+        if seen.asked[0]:
+            decision = self.fleet.look(seen, ticks=ticks)
+            self.looks += 1
+            assert said(wanted, self.player.ledger(0)) == meant(decision), f"at {seen.now[0]:.0f} s"
+            if ticks:
+                assert markets_seen(self.player.ledger(0)) == markets_seen(decision.ledger), f"at {seen.now[0]:.0f} s"
+        return replace(wanted, again=np.full(1, self.period))
+
+
+def said(wanted: Wanted, ledger: FleetLedger) -> dict[str, object]:
+    """What the simulator does at a look, and what it has in mind."""
+    return {
+        "on demand": int(wanted.on_demand[0]),
+        "spot": int(wanted.spot[0]),
+        "saves": bool(wanted.save[0]),
+        **in_mind(ledger),
+    }
+
+
+def meant(decision: Decision) -> dict[str, object]:
+    """The same of the function."""
+    ledger = decision.ledger
+    return {
+        "on demand": ledger.backup_desired,
+        "spot": ledger.spot_desired,
+        "saves": any(signal.drill for signal in decision.signals),
+        **in_mind(ledger),
+    }
+
+
+def in_mind(ledger: FleetLedger) -> dict[str, object]:
+    account = ledger.account
+    clocks = {
+        name: None if at is None else at % EPOCH
+        for name, at in (("short since", ledger.shortfall_since), ("surplus since", ledger.surplus_since))
+    }
+    if account is None or account.plan is None:
+        return clocks
+    plan = account.plan
+    return {
+        **clocks,
+        "buys": plan.buys,
+        "asks for spot": plan.spot,
+        "final": plan.final,
+        "problem": plan.problem,
+    }
+
+
+def markets_seen(ledger: FleetLedger):
+    return (ledger.account.spells, ledger.account.gaps) if ledger.account else None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A policy of the simulator that is not alone."""
+
+    responder: Responder
+    players: list[Both] = field(default_factory=list)
+    name: str = "compared"
+
+    def begin(self, job, windows):
+        self.players.append(Both(self.responder, job, windows))
+        return self.players[-1]
+
+
+def compare(policy, whole: Market, job: Job, hysteresis: float = 0.0):
+    """Play a job in a market through both; return the simulator's runs, and at how many looks they were compared."""
+    both = Compared(Responder(name="x", policy=policy, hysteresis_seconds=hysteresis))
+    runs = play(job, whole.windows([0], whole.ticks), both, follow=0)
+    return runs, both.players[0].looks
+
+
+@st.composite
+def courses(draw, ticks=24):
+    """A market, and a job that can be done in it, on on-demand at least."""
+    nodes = draw(st.sampled_from([1, 1, 2, 3]))
+    base = draw(st.integers(0, nodes - 1)) if nodes > 1 else 0
+    row: list[int] = []
+    while len(row) < ticks:
+        row += [draw(st.integers(0, nodes - base))] * draw(st.integers(1, 7))
+    prices = np.repeat(draw(st.lists(st.sampled_from([0.4, 1.0, 2.8]), min_size=4, max_size=4)), ticks // 4)
+    whole = replace(market(row[:ticks]), prices=prices.reshape(1, -1))
+    restart, boot = draw(st.sampled_from([0.0, 60.0, 200.0])), draw(st.sampled_from([0.0, 90.0, 360.0]))
+    saves = draw(st.sampled_from([{}, {"checkpoint_seconds": 240.0, "notice_coverage": 0.0, "save_seconds": 30.0}]))
+    most = ticks * TICK - restart - boot - 31
+    job = Job(
+        work_seconds=draw(st.floats(TICK, most)),
+        deadline_seconds=ticks * TICK,
+        nodes=nodes,
+        minimum=draw(st.integers(1, nodes)),
+        base=base,
+        restart_seconds=restart,
+        boot_seconds=boot,
+        **saves,
+    )
+    return whole, job
+
+
+def policies(job: Job, kind: str):
+    restart = job.changeover_seconds + job.save_seconds
+    return {
+        "never": Never(),
+        "mirror": Mirror(),
+        "patient": Patient(450.0),
+        "deadline": Deadline(restart=restart, release=0.0),
+        "deadline with an excess": Deadline(restart=restart, release=0.0, excess=2.0),
+        "deadline without money": Deadline(restart=restart, release=0.0, money=False),
+    }[kind]
+
+
+KINDS = ["never", "mirror", "patient", "deadline", "deadline with an excess", "deadline without money"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=20)
+@given(course=courses(), hysteresis=st.sampled_from([0.0, 300.0, 1000.0]))
+def test_the_simulator_decides_as_the_function_does(kind, course, hysteresis):
+    whole, job = course
+    _, looks = compare(policies(job, kind), whole, job, hysteresis)
+    assert looks >= job.work_seconds // 60
