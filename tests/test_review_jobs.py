@@ -201,7 +201,7 @@ def test_buckets_with_checkpoints_or_a_ledger_are_dangerous_to_delete_and_others
     engine = Engine()
     engine.up(program(buckets=("checkpoints", "ledger", "logs")))
     document = engine.preview(program())
-    ledger, saves = told(document).findings
+    saves, ledger = told(document).findings
     assert (saves.level, ledger.level) == (DANGER, DANGER)
     assert saves.text == (
         "**Bucket `checkpoints` is deleted**, which the cloud refuses as long as anything is in it, so that the deploy "
@@ -210,9 +210,9 @@ def test_buckets_with_checkpoints_or_a_ledger_are_dangerous_to_delete_and_others
     assert "It holds a ledger" in ledger.text
     [gone] = [step for step in document["steps"] if step["urn"].endswith("::checkpoints")]
     gone["oldState"]["inputs"]["forceDestroy"] = True
-    assert "**with everything in it** (`forceDestroy`)" in told(document).findings[1].text
+    assert "**with everything in it** (`forceDestroy`)" in told(document).findings[0].text
     gone["oldState"]["retainOnDelete"] = True
-    assert told(document).findings[1].level == NOTE
+    assert [finding.level for finding in told(document).findings] == [DANGER, NOTE]
 
 
 def test_a_responder_that_goes_alone_leaves_its_fleets_named_only_where_pulumi_tells_of_them() -> None:

@@ -108,8 +108,12 @@ def test_what_is_deleted_or_replaced_is_listed_up_to_a_limit() -> None:
     text = markdown(review(read_preview(json.dumps({"steps": steps}))))
     assert "<summary>62 deleted or replaced</summary>" in text
     assert "| replace | `aws:x:Y` | `y` | `name` |" in text
-    assert "| delete | `aws:x:Y` | `kept` | stays in the cloud |" in text
     assert "| … | 12 more | | |" in text
+    assert "kept" not in text
+    few = markdown(review(read_preview(json.dumps({"steps": steps[:3]}))))
+    rows = [row for row in few.splitlines() if row.startswith(("| replace", "| delete"))]
+    assert [row.split("`")[3] for row in rows] == ["y", "0", "kept"]
+    assert rows[-1] == "| delete | `aws:x:Y` | `kept` | stays in the cloud |"
 
 
 def test_warnings_are_told_up_to_a_limit() -> None:

@@ -53,6 +53,11 @@ def test_a_replacement_that_is_told_in_three_steps_is_one() -> None:
     assert (found[1].operation, found[1].changed(), found[1].reasons) == ("replace", ["bucket"], ("bucket",))
 
 
+def test_the_order_in_which_pulumi_tells_does_not_matter() -> None:
+    steps = [{"op": "delete", "urn": f"urn:pulumi:prod::vision::aws:x:Y::{name}"} for name in "cab"]
+    assert read(*steps).steps == read(*reversed(steps)).steps
+
+
 def test_what_is_secret_or_not_known_yet_is_no_value() -> None:
     assert [known(value) for value in (UNKNOWN, "[secret]", "x", 0, None)] == [None, None, "x", 0, None]
 

@@ -33,6 +33,10 @@ OPERATIONS: Mapping[str, str] = {
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
+_MOST = 1e15
+"""No size, price or time is larger."""
+
+
 class PreviewError(ValueError):
     """The text is not what ``pulumi preview --json`` prints."""
 
@@ -97,7 +101,7 @@ class Preview:
     stack: str = ""
     """``project/stack``; empty where no step says it."""
     steps: Sequence[Step] = ()
-    """One for each resource."""
+    """One for each resource, by URN."""
     problems: Sequence[str] = ()
     """Why the preview failed; empty if it did not."""
     warnings: Sequence[str] = ()
@@ -142,8 +146,9 @@ def read_preview(text: str, *, failed: bool = False) -> Preview:
     if not problems and (failed or not steps):
         problems = ["Its output says why; what it has printed as JSON does not."]
     parts = next(iter(steps), "").split("::")
+    ordered = sorted(steps.values(), key=lambda step: step.urn)  # Pulumi tells them as they come
     stack = f"{parts[1]}/{parts[0].rpartition(':')[2]}" if len(parts) > 1 else ""
-    return Preview(stack, tuple(steps.values()), tuple(problems), tuple(_messages(diagnostics, ("warning",))))
+    return Preview(stack, tuple(ordered), tuple(problems), tuple(_messages(diagnostics, ("warning",))))
 
 
 def known(value: Any) -> Any:
@@ -153,7 +158,9 @@ def known(value: Any) -> Any:
 
 def number(value: Any) -> float | None:
     """Return a value that is a number, or ``None``: what a program registers may be anything."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if -_MOST <= value <= _MOST else None
 
 
 def _list(document: Mapping[str, Any], name: str) -> list[Any]:

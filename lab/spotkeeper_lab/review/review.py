@@ -51,8 +51,9 @@ class Review:
 
     @property
     def gone(self) -> list[Step]:
-        """The resources that are deleted or replaced."""
-        return [step for step in self.steps if step.operation in {DELETE, REPLACE}]
+        """The resources that are deleted or replaced; last those that stay in the cloud all the same."""
+        gone = [step for step in self.steps if step.operation in {DELETE, REPLACE}]
+        return sorted(gone, key=lambda step: (not step.goes, step.operation == DELETE))
 
     def plain(self) -> dict[str, Any]:
         """Return it for JSON."""
