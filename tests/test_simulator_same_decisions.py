@@ -164,17 +164,17 @@ class Both:
         price = windows.market.on_demand_price
         spec = spec_of(responder.policy, job, price, responder.hysteresis_seconds)
         self.fleet = Fleet(spec, job)
-        self.looks = 0
+        self.looks: list[dict[str, object]] = []
 
     def decide(self, seen: Seen) -> Wanted:
         ticks = not seen.lost[0] or bool(self.player.due(seen)[0])
         wanted = self.player.decide(seen)
         if seen.asked[0]:
-            decision = self.fleet.look(seen, ticks=ticks)
-            self.looks += 1
-            assert said(wanted, self.player.ledger(0)) == meant(decision), f"at {seen.now[0]:.0f} s"
+            decision, at = self.fleet.look(seen, ticks=ticks), round(float(seen.now[0]))
+            self.looks.append({"at": at, **said(wanted, self.player.ledger(0))})
+            assert self.looks[-1] == {"at": at, **meant(decision)}
             if ticks:
-                assert markets_seen(self.player.ledger(0)) == markets_seen(decision.ledger), f"at {seen.now[0]:.0f} s"
+                assert markets_seen(self.player.ledger(0)) == markets_seen(decision.ledger), f"at {at} s"
         return replace(wanted, again=np.full(1, self.period))
 
 
@@ -235,10 +235,20 @@ class Compared:
 
 
 def compare(policy, whole: Market, job: Job, hysteresis: float = 0.0):
-    """Play a job in a market through both; return the simulator's runs, and at how many looks they were compared."""
+    """Play a job in a market through both, and return what was decided at each look."""
     both = Compared(Responder(name="x", policy=policy, hysteresis_seconds=hysteresis))
-    runs = play(job, whole.windows([0], whole.ticks), both, follow=0)
-    return runs, both.players[0].looks
+    play(job, whole.windows([0], whole.ticks), both)
+    return both.players[0].looks
+
+
+def changes(looks, *names):
+    """When something was decided otherwise than before."""
+    found = []
+    for look in looks:
+        decided = tuple(look[name] for name in names)
+        if not found or found[-1][1:] != decided:
+            found.append((look["at"], *decided))
+    return found
 
 
 @st.composite
@@ -248,14 +258,16 @@ def courses(draw, ticks=24):
     base = draw(st.integers(0, nodes - 1)) if nodes > 1 else 0
     row: list[int] = []
     while len(row) < ticks:
-        row += [draw(st.integers(0, nodes - base))] * draw(st.integers(1, 7))
+        row += [draw(st.sampled_from([0, nodes - base, (nodes - base) // 2]))] * draw(st.integers(1, 5))
     prices = np.repeat(draw(st.lists(st.sampled_from([0.4, 1.0, 2.8]), min_size=4, max_size=4)), ticks // 4)
     whole = replace(market(row[:ticks]), prices=prices.reshape(1, -1))
     restart, boot = draw(st.sampled_from([0.0, 60.0, 200.0])), draw(st.sampled_from([0.0, 90.0, 360.0]))
-    saves = draw(st.sampled_from([{}, {"checkpoint_seconds": 240.0, "notice_coverage": 0.0, "save_seconds": 30.0}]))
+    full = draw(st.sampled_from([0.3, 0.6, 0.8, 0.95]))
+    saves = {"checkpoint_seconds": draw(st.sampled_from([240.0, 2400.0])), "notice_coverage": 0.0, "save_seconds": 30.0}
+    saves = draw(st.sampled_from([{}, saves]))
     most = ticks * TICK - restart - boot - 31
     job = Job(
-        work_seconds=draw(st.floats(TICK, most)),
+        work_seconds=full * most + draw(st.floats(0, 0.05)) * most,
         deadline_seconds=ticks * TICK,
         nodes=nodes,
         minimum=draw(st.integers(1, nodes)),
@@ -287,5 +299,45 @@ KINDS = ["never", "mirror", "patient", "deadline", "deadline with an excess", "d
 @given(course=courses(), hysteresis=st.sampled_from([0.0, 300.0, 1000.0]))
 def test_the_simulator_decides_as_the_function_does(kind, course, hysteresis):
     whole, job = course
-    _, looks = compare(policies(job, kind), whole, job, hysteresis)
-    assert looks >= job.work_seconds // 60
+    looks = compare(policies(job, kind), whole, job, hysteresis)
+    assert len(looks) >= job.work_seconds // 60
+
+
+TWO_HOURS = Job(work_seconds=3600.0, deadline_seconds=24 * TICK, restart_seconds=60.0)
+
+
+def test_mirror_buys_at_the_loss_and_gives_back_after_the_hysteresis_in_steps():
+    """Two of three come back, then all of them: what is too much is counted anew for the rest."""
+    job = replace(TWO_HOURS, nodes=4, base=1, minimum=1)
+    looks = compare(Mirror(), market([3] * 2 + [0] * 4 + [2] * 2 + [3] * 16), job, 900.0)
+    assert changes(looks, "on demand") == [(0, 1), (600, 4), (2700, 2), (3600, 1)]
+
+
+def test_patient_waits_and_then_buys():
+    looks = compare(Patient(450.0), market([1] * 2 + [0] * 1 + [1] * 3 + [0] * 8 + [1] * 10), TWO_HOURS)
+    assert changes(looks, "on demand") == [(0, 0), (2280, 1), (4200, 0)]
+
+
+def test_the_deadline_policy_waits_and_ends_on_on_demand_when_no_time_is_left():
+    policy = Deadline(restart=60.0, release=0.0, excess=50.0)
+    looks = compare(policy, market([1] * 4 + [0] * 20), TWO_HOURS)
+    assert changes(looks, "on demand", "spot", "final") == [(0, 0, 1, False), (4560, 1, 0, True)]
+
+
+def test_a_gang_with_a_base_buys_once_it_is_behind_and_goes_back_to_spot():
+    job = replace(TWO_HOURS, nodes=3, base=1)
+    looks = compare(Deadline(restart=600.0, release=0.0, excess=50.0), market([0] * 6 + [2] * 18), job)
+    assert changes(looks, "on demand", "final") == [(0, 1, False), (1560, 3, False), (1800, 1, False)]
+
+
+def test_a_save_is_asked_for_again_when_the_word_of_the_last_one_is_over():
+    """Until then the node is under notice, and both the function and its agent take the next word for an echo."""
+    job = Job(
+        work_seconds=5000.0,
+        deadline_seconds=40 * TICK,
+        restart_seconds=60.0,
+        checkpoint_seconds=1e5,
+        notice_coverage=0.0,
+    )
+    looks = compare(Deadline(restart=1200.0, release=0.0, money=False), market([1] * 40), job)
+    assert [look["at"] for look in looks if look["saves"]] == [1080, 2340, 3600, 4860], "20 minutes and a tick"

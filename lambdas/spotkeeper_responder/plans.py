@@ -114,7 +114,7 @@ def planned(
     if not record.problem and _is_slow(spec, account, view.progress, strength):
         record = replace(record, problem=SLOWER)
     node = view.progress.node if view.progress and answer.checkpoint else ""
-    saves = node if node in view.nodes() else ""
+    saves = node if node and node in view.nodes() else ""
     return Planned(but(ledger, account=but(account, plan=record)), answer, saves)
 
 
@@ -142,7 +142,8 @@ def _situation(
     serving = max(0, spec.spot_target - strength.shortfall)
     held = 0 if ledger.backup_desired is None else max(0, ledger.backup_desired - spec.base)
     price = account.price
-    ages = [now - s.first_at for n, s in ledger.seen.items() if s.group == SPOT and n in view.nodes()]
+    present = {instance.node for instance in view.spot.instances}
+    ages = [now - seen.first_at for node, seen in ledger.seen.items() if node in present]
     return Situation(
         missing=max(0, spec.spot_target - serving) if strength.shortfall else 0,
         lasted=0.0 if ledger.shortfall_since is None else now - ledger.shortfall_since,

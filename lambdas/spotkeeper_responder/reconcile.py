@@ -109,7 +109,7 @@ def hold(
     ledger = planned.ledger
     allowed = limits.limited(plans.limited(spec, ledger), ledger, now)
     strength = strength if allowed is spec else strengths.measure(allowed, view, ledger, now)
-    ledger = _clocks(view, ledger, strength, now, counts=allowed == spec)
+    ledger = _clocks(view, ledger, strength, now, counts=allowed is spec or allowed == spec)
     return Holding(_sized(allowed, view, ledger, strength, now, tick=tick), allowed, strength, planned)
 
 

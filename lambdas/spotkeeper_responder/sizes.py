@@ -148,9 +148,10 @@ def _outgoing(view: FleetView, group: str, records: Mapping[str, NoticeRecord], 
 
 
 def _asked(spec: FleetSpec, missing: int, ledger: FleetLedger, size: int, now: float) -> int:
-    lasted = 0.0 if ledger.shortfall_since is None else now - ledger.shortfall_since
-    situation = Situation(
-        missing=missing, lasted=lasted, held=max(0, size - spec.base), wanted=max(0, spec.spot_target), base=spec.base
-    )
-    wanted = policy_of(spec, ledger).answer(situation).on_demand
+    policy, wanted = policy_of(spec, ledger), 0
+    if missing:  # nothing is wanted in place of nothing
+        lasted = 0.0 if ledger.shortfall_since is None else now - ledger.shortfall_since
+        held, target = max(0, size - spec.base), max(0, spec.spot_target)
+        situation = Situation(missing=missing, lasted=lasted, held=held, wanted=target, base=spec.base)
+        wanted = policy.answer(situation).on_demand
     return max(spec.base, min(spec.base + wanted, spec.maximum))

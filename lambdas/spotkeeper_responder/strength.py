@@ -72,14 +72,20 @@ def forget(view: FleetView, seen: Mapping[str, NodeSeen]) -> dict[str, NodeSeen]
 
 def measure(spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float) -> Strength:
     """Count the spot group. ``ledger`` holds this moment's notices and nodes seen."""
-    candidates = [i for i in _running(view.spot) if i.healthy and not leaving(ledger.notices.get(i.node))]
-    serving = {i.node for i in candidates if serves(spec, view, ledger, i.node, now)}
-    joined = sum(node in view.reported_at for node in serving)
-    pending = {i.node for i in view.spot.live if i.state is State.PENDING and not leaving(ledger.notices.get(i.node))}
+    serving, pending, joined = set(), 0, 0
+    for instance in view.spot.live:
+        node = instance.node
+        if leaving(ledger.notices.get(node)):
+            continue
+        if instance.state is State.PENDING:
+            pending += 1
+        elif instance.healthy and serves(spec, view, ledger, node, now):
+            serving.add(node)
+            joined += node in view.reported_at
     target = max(0, spec.spot_target)
     return Strength(
         shortfall=max(0, target - len(serving)),
-        missing=max(0, target - len(serving) - len(pending)),
+        missing=max(0, target - len(serving) - pending),
         lost=len(_known(view, ledger.seen, ledger.notices) - serving),
         unjoined=max(0, target - joined),
     )

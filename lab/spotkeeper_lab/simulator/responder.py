@@ -126,12 +126,14 @@ class Responding:
         self._held = np.zeros(size, dtype=np.int64)
         self._ready = np.zeros(size, dtype=np.int64)
         self._price = np.full(size, -1.0)
+        self._minds = np.full(size, self._policy is not None)  # what spot costs
 
     def decide(self, seen: Seen) -> Wanted:
         """Ask where something has changed, or the last answer holds no longer."""
         changed = (seen.spot_held != self._held) | (seen.lost > 0) | (seen.spot_ready != self._ready)
         self._saves[:] = False
-        for row in np.flatnonzero(seen.asked & (changed | (seen.price != self._price) | self.due(seen))):
+        dearer = self._minds & (seen.price != self._price)
+        for row in np.flatnonzero(seen.asked & (changed | dearer | self.due(seen))):
             self._look(int(row), seen, changed=bool(changed[row]))
         for mine, theirs in ((self._held, seen.spot_held), (self._ready, seen.spot_ready), (self._price, seen.price)):
             np.copyto(mine, theirs, where=seen.asked)
@@ -157,8 +159,10 @@ class Responding:
         fleet.settled(holding.ledger)
         self._on_demand[row] = holding.ledger.backup_desired or 0
         self._spot[row] = holding.ledger.spot_desired or 0
-        asked = holding.planned.answer
-        self._saves[row] = asked is not None and asked.checkpoint and fleet.saves(now, before=now - self.period)
+        answer = holding.planned.answer
+        if answer is not None:
+            self._minds[row] = not answer.final
+            self._saves[row] = answer.checkpoint and fleet.saves(now, before=now - self.period)
         self.until[row] = self._until(holding, now, held) if tick else now + self.period
 
     def _until(self, holding: Holding, now: float, held: int) -> float:
@@ -240,10 +244,10 @@ class _Fleet:
         if gone:
             present = {instance.node for instance in gone}
             seen |= {n: replace(each, last_at=max(each.first_at, before)) for n, each in seen.items() if n in present}
-            ledger = replace(ledger, seen=seen, ticked_at=before, accounted_at=now)
+            ledger = but(ledger, seen=seen, ticked_at=before, accounted_at=now)
             ledger = plans.accounted(self._spec, view, ledger, (), now)
         seen = strength.see(self._spec, view, seen, {}, now, tick=True)
-        self.ledger = replace(ledger, seen=seen)
+        self.ledger = but(ledger, seen=seen)
 
     def saves(self, now: float, *, before: float) -> bool:
         """Ask the job to save, and return whether it is told: not while the word of the last time still stands."""
