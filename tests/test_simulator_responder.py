@@ -44,7 +44,7 @@ class Restless(Responder):
     def begin(self, job, windows):
         player = super().begin(job, windows)
         player.due = lambda seen: seen.asked
-        player._until = lambda _holding, now, _held: now
+        player._until = lambda _holding, now, _held, _nodes: now
         return player
 
 

@@ -113,7 +113,7 @@ class Responding:
         self._fleets = [_Fleet(self.spec) for _ in range(size)]
         self._job = job
         self._told = Progress(self.spec.fleet, self.spec.incarnation, 1, "", 0.0, total=STEPS)
-        self._tells = self.spec.min_nodes is not None and not job.gang
+        self._tells = self._policy is not None and self.spec.min_nodes is not None and not job.gang
         self._speeds = job.speed_by_nodes()
         # An answer holds until an invariant may break; a save is asked for a restart and a tick before that.
         early = self._policy is not None and (job.notice_coverage < 1 or not math.isinf(job.checkpoint_seconds))
@@ -125,6 +125,7 @@ class Responding:
         """When the next tick has to be looked at: none before it would change anything."""
         self._held = np.zeros(size, dtype=np.int64)
         self._ready = np.zeros(size, dtype=np.int64)
+        self._backups = np.zeros(size, dtype=np.int64)
         self._price = np.full(size, -1.0)
         self._minds = np.full(size, self._policy is not None)  # what spot costs
 
@@ -132,10 +133,15 @@ class Responding:
         """Ask where something has changed, or the last answer holds no longer."""
         changed = (seen.spot_held != self._held) | (seen.lost > 0) | (seen.spot_ready != self._ready)
         self._saves[:] = False
-        dearer = self._minds & (seen.price != self._price)
-        for row in np.flatnonzero(seen.asked & (changed | dearer | self.due(seen))):
+        told = self._minds & (seen.price != self._price) | self._tells & (seen.on_demand_ready != self._backups)
+        for row in np.flatnonzero(seen.asked & (changed | told | self.due(seen))):
             self._look(int(row), seen, changed=bool(changed[row]))
-        for mine, theirs in ((self._held, seen.spot_held), (self._ready, seen.spot_ready), (self._price, seen.price)):
+        for mine, theirs in (
+            (self._held, seen.spot_held),
+            (self._ready, seen.spot_ready),
+            (self._backups, seen.on_demand_ready),
+            (self._price, seen.price),
+        ):
             np.copyto(mine, theirs, where=seen.asked)
         again = np.maximum(self.until - seen.now, self.period)
         return Wanted(on_demand=self._on_demand, spot=self._spot, save=self._saves, again=again)
@@ -163,9 +169,9 @@ class Responding:
         if answer is not None:
             self._minds[row] = not answer.final
             self._saves[row] = answer.checkpoint and fleet.saves(now, before=now - self.period)
-        self.until[row] = self._until(holding, now, held) if tick else now + self.period
+        self.until[row] = self._until(holding, now, held, self._nodes(row, seen)) if tick else now + self.period
 
-    def _until(self, holding: Holding, now: float, held: int) -> float:
+    def _until(self, holding: Holding, now: float, held: int, nodes: int) -> float:
         """Return until when nothing would be decided otherwise, as long as no node comes or goes."""
         ledger, answer = holding.ledger, holding.planned.answer
         if answer is None:
@@ -177,6 +183,8 @@ class Responding:
             until = min(until, ledger.surplus_since + self.spec.hysteresis_seconds)
         if ledger.shortfall_since == now and held < (ledger.spot_desired or 0):
             until = now  # whether the cloud has nodes is known at the next tick
+        if self._tells and nodes >= self._job.least and ledger.account and str(nodes) not in ledger.account.speeds:
+            until = now  # it tells how fast it is on so many once it runs on them
         return until
 
     def _lasts(self, ledger: FleetLedger, held: int) -> float:
@@ -192,6 +200,10 @@ class Responding:
             lasts = min(lasts, 3600 * money / hourly)
         return max(0.0, lasts - self._margin)
 
+    def _nodes(self, row: int, seen: Seen) -> int:
+        """Return how many nodes there are for the job."""
+        return min(self._job.nodes, int(seen.spot_ready[row] + seen.on_demand_ready[row]))
+
     def _progress(self, row: int, seen: Seen, now: float) -> Progress:
         """Return what the job tells, an elastic one also on how many nodes it runs, and how fast."""
         each = STEPS / self._job.work_seconds
@@ -199,7 +211,7 @@ class Responding:
         told = but(self._told, at=now, step=step, published_step=published, published_at=now)
         if not self._tells or seen.standstill[row] > 0 or seen.done[row] <= 0:
             return told
-        nodes = min(self._job.nodes, int(seen.spot_ready[row] + seen.on_demand_ready[row]))
+        nodes = self._nodes(row, seen)
         return but(told, nodes=nodes, steps_per_second=each * float(self._speeds[nodes]))
 
 
