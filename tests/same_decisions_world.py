@@ -176,8 +176,10 @@ class Both:
             decision, at = self.fleet.look(seen, ticks=ticks), round(float(seen.now[0]))
             self.looks.append({"at": at, **said(wanted, self.player.ledger(0))})
             assert self.looks[-1] == {"at": at, **meant(decision)}
-            plan = self.player.ledger(0).account and self.player.ledger(0).account.plan
-            assert ticks or plan is None or plan.at < seen.now[0], "between two ticks nobody is asked"
+            asked = [plan_at(self.player.ledger(0)) == at, plan_at(decision.ledger) == EPOCH + at]
+            assert ticks or len(set(asked)) == 1, (
+                f"at {at} s, between two ticks, the policy is asked by both or by none"
+            )
             if ticks:
                 assert markets_seen(self.player.ledger(0)) == markets_seen(decision.ledger), f"at {at} s"
         return replace(wanted, again=np.full(1, self.period))
@@ -220,6 +222,10 @@ def in_mind(ledger: FleetLedger) -> dict[str, object]:
         "final": plan.final,
         "problem": plan.problem,
     }
+
+
+def plan_at(ledger: FleetLedger) -> float | None:
+    return ledger.account.plan.at if ledger.account and ledger.account.plan else None
 
 
 def markets_seen(ledger: FleetLedger):

@@ -22,7 +22,20 @@ from spotkeeper_ledger import (
     PriceRecord,
     Progress,
 )
-from spotkeeper_responder import BACKUP, SPOT, Decision, FleetView, LaunchFailed, PriceTold, Tick, decide, plans, settle
+from spotkeeper_responder import (
+    BACKUP,
+    SPOT,
+    Decision,
+    FleetView,
+    LaunchFailed,
+    NodeGone,
+    NodeLaunched,
+    PriceTold,
+    Tick,
+    decide,
+    plans,
+    settle,
+)
 from spotkeeper_responder.deadline import NO_PROGRESS, TOO_LATE
 from spotkeeper_responder.reconcile import fresh
 
@@ -193,6 +206,16 @@ class TestAccount:
         assert after.account is not None
         assert again.account is not None
         assert after.account.spells == again.account.spells == (HOUR,), "once"
+
+    def test_one_that_is_replaced_between_two_ticks_does_too(self) -> None:
+        known = tick(STEADY).ledger
+        gone = decide(WANTED, view(instances([2, 3, 4])), known, [NodeGone(node(1))], T0 + 20).ledger
+        replaced = decide(WANTED, view(instances([2, 3, 4, 5])), gone, [NodeLaunched(node(5), SPOT)], T0 + 50).ledger
+        after = tick(replaced, LATER, seen_now=view(instances([2, 3, 4, 5]))).ledger
+        assert after.account is not None
+        assert (after.account.spells, after.account.gaps) == ((HOUR,), (30.0,))
+        assert after.account.spent - (known.account or after.account).spent == pytest.approx(5 * 1.0 / 60), "all five"
+        assert node(1) not in after.seen
 
     def test_one_that_was_let_go_does_not(self) -> None:
         known = replace(tick(STEADY).ledger, notices={})

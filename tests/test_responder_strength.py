@@ -104,8 +104,10 @@ def test_spot_nodes_that_are_gone_are_remembered_until_spot_is_at_strength() -> 
     assert forget(left, known).keys() == {node(1), node(3)}  # an on-demand node is kept until it has been counted
     short = decide(spec(), left, ledger(seen=known), [], T0)
     assert node(2) in short.ledger.seen
-    full = decide(spec(target=1), left, ledger(seen=known), [], T0)
+    full = decide(spec(target=1), left, ledger(seen=known), [Tick()], T0)
     assert node(2) not in full.ledger.seen
+    between = decide(spec(target=1), left, ledger(seen=known), [], T0)
+    assert node(2) in between.ledger.seen, "the next tick has to account for it"
 
 
 def test_of_those_that_are_gone_no_more_are_remembered_than_can_be_missed() -> None:

@@ -109,7 +109,7 @@ def hold(
     ledger = planned.ledger
     allowed = limits.limited(plans.limited(spec, ledger), ledger, now)
     strength = strength if allowed is spec else strengths.measure(allowed, view, ledger, now)
-    ledger = _clocks(view, ledger, strength, now, counts=allowed is spec or allowed == spec)
+    ledger = _clocks(view, ledger, strength, now, counts=allowed is spec or allowed == spec, tick=tick)
     return Holding(_sized(allowed, view, ledger, strength, now, tick=tick), allowed, strength, planned)
 
 
@@ -181,11 +181,16 @@ def _confirmed(view: FleetView, records: Mapping[str, NoticeRecord]) -> dict[str
     return after
 
 
-def _clocks(view: FleetView, ledger: FleetLedger, strength: Strength, now: float, *, counts: bool) -> FleetLedger:
-    """Note since when spot is short; ``counts`` says that it is asked for, so that how long it was tells something."""
+def _clocks(
+    view: FleetView, ledger: FleetLedger, strength: Strength, now: float, *, counts: bool, tick: bool
+) -> FleetLedger:
+    """Note since when spot is short; ``counts`` says that it is asked for, so that how long it was tells something.
+
+    Who is gone is forgotten on ticks only: a node that is replaced between two of them is still to be accounted for.
+    """
     if strength.shortfall:
         return ledger if ledger.shortfall_since is not None else replace(ledger, shortfall_since=now)
-    seen = strengths.forget(view, ledger.seen)
+    seen = strengths.forget(view, ledger.seen) if tick else ledger.seen
     if ledger.shortfall_since is None:
         return ledger if len(seen) == len(ledger.seen) else replace(ledger, seen=seen)
     ledger = plans.gap_over(ledger, now) if counts else ledger

@@ -65,7 +65,7 @@ def see(
 
 
 def forget(view: FleetView, seen: Mapping[str, NodeSeen]) -> dict[str, NodeSeen]:
-    """Return ``seen`` less the spot nodes that are gone: for when spot is at strength, so that none is missed."""
+    """Return ``seen`` less the spot nodes that are gone: for ticks on which spot is at strength, so none is missed."""
     present = view.nodes()
     return {node: s for node, s in seen.items() if node in present or s.group == BACKUP}
 
