@@ -126,6 +126,7 @@ RESPONDER_FILES = (
     "sizes.py",
     "speeds.py",
     "strength.py",
+    "tuning.py",
     "updates.py",
     "warm.py",
     "watch.py",
@@ -141,6 +142,7 @@ NOT_IN_FUNCTION = {
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold: the same in every build."""
+_NO_API = '"""What reacts. The public API of its package is not in the archive: nothing imports it there."""\n'
 _GCP_MAIN = """\
 from types import SimpleNamespace
 
@@ -199,6 +201,8 @@ def function_sources(cloud: str) -> Mapping[str, str]:
     return {
         **_sources("spotkeeper_ledger", tuple(name for name in LEDGER_FILES if name not in idle)),
         **_sources("spotkeeper_responder", tuple(name for name in RESPONDER_FILES if not name.startswith(others))),
+        "spotkeeper_responder/__init__.py": _NO_API,
+        f"spotkeeper_responder/{cloud}/__init__.py": _NO_API,
         **({"main.py": _GCP_MAIN, "requirements.txt": _GCP_REQUIREMENTS} if cloud == "gcp" else {}),
     }
 
