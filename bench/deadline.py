@@ -44,7 +44,7 @@ from spotkeeper_lab.simulator import (
 from spotkeeper_lab.simulator.responder import Responder
 from spotkeeper_lab.simulator.traces import read_archive
 from spotkeeper_responder import Deadline
-from spotkeeper_responder.deadline import Prior
+from spotkeeper_responder.tuning import Tuning
 
 HOUR = 3600.0
 RATIOS = (0.7, 0.8, 0.9, 0.96)
@@ -77,7 +77,7 @@ def main() -> None:
     for name, rows in tables.items():
         support.deliver(f"The deadline policy, {name}: cost in hours of on-demand", rows, None)
     if asked.json:
-        told = {name: {"spell_h": prior.spell / HOUR, "gap_h": prior.gap / HOUR} for name, prior in priors.items()}
+        told = {name: {"spell_h": prior.spell / HOUR} for name, prior in priors.items()}
         asked.json.write_text(
             json.dumps({"benchmark": "deadline", "machine": support.machine(), "priors": told, **tables}, indent=1)
             + "\n"
@@ -120,7 +120,7 @@ def windows_of_places(folder: Path) -> dict[str, Windows]:
     }
 
 
-def prior_of(windows: Windows | Sequence[Windows]) -> Prior:
+def prior_of(windows: Windows | Sequence[Windows]) -> Tuning:
     """Return how long spot lasts and is missing on average in the markets of ``windows``."""
     markets = [windows.market] if isinstance(windows, Windows) else [each.market for each in windows]
     lengths: dict[bool, list[float]] = {True: [], False: []}
@@ -129,14 +129,14 @@ def prior_of(windows: Windows | Sequence[Windows]) -> Prior:
             edges = np.flatnonzero(np.diff(row.astype(np.int8))) + 1
             for first, end in pairwise(edges):
                 lengths[bool(row[first])].append((end - first) * market.tick_seconds)
-    return Prior(spell=float(np.mean(lengths[True])), gap=float(np.mean(lengths[False])))
+    return Tuning(spell=float(np.mean(lengths[True])))
 
 
-def table(windows: Sequence[Windows], prior: Prior) -> list[dict[str, Any]]:
+def table(windows: Sequence[Windows], prior: Tuning) -> list[dict[str, Any]]:
     return [row(windows, prior, ratio) for ratio in RATIOS]
 
 
-def row(windows: Sequence[Windows], prior: Prior, ratio: float) -> dict[str, Any]:
+def row(windows: Sequence[Windows], prior: Tuning, ratio: float) -> dict[str, Any]:
     job = Job(
         work_seconds=WORK_HOURS * HOUR,
         deadline_seconds=WORK_HOURS / ratio * HOUR,
@@ -155,7 +155,7 @@ def row(windows: Sequence[Windows], prior: Prior, ratio: float) -> dict[str, Any
             release=job.save_seconds,
             excess=None if excess is None else excess * RESTART_HOURS * price,
             money=excess is not None,
-            prior=prior,
+            tuning=prior,
         )
         runs = [play(job, each, Responder(name="deadline", policy=policy)) for each in windows]
         cost = _hours(runs)

@@ -50,11 +50,17 @@ class World:
 
     @property
     def budget(self) -> float:
-        excess = self.policy.restart if self.policy.excess is None else self.policy.excess
         rate = self.on_demand_price * self.gang / HOUR
-        return rate * (self.work + self.policy.restart) + (
-            rate * excess if self.policy.excess is None else self.policy.excess
-        )
+        usual = rate * max(self.policy.restart, 0.025 * self.work)
+        excess = usual if self.policy.excess is None else self.policy.excess
+        return rate * (self.work + self.policy.restart) + excess
+
+    @property
+    def speeds(self) -> tuple[float, ...]:
+        """An elastic job tells how fast it is on fewer nodes."""
+        if self.least == self.gang:
+            return ()
+        return tuple(nodes / self.gang if nodes >= self.least else 0.0 for nodes in range(self.gang + 1))
 
     def situation(self) -> Situation:
         at, done, saved = self.told
@@ -73,6 +79,7 @@ class World:
                 allowed=self.deadline,
                 unsaved=done - saved,
                 report_age=self.now - at,
+                speeds=self.speeds,
             ),
             market=Market(
                 spot_price=self.spot_price,

@@ -17,6 +17,7 @@ WORK = Work(time_left=20 * HOUR, remaining=10 * HOUR, whole=10 * HOUR, allowed=2
 MARKET = Market(spot_price=1.0, on_demand_price=3.0)
 SHORT = Situation(missing=4, lasted=1.0, wanted=4, work=WORK, market=MARKET)
 POLICY = Deadline(restart=720.0, release=60.0)
+"""A restart is $2.40 of the whole gang on on-demand."""
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -108,35 +109,62 @@ class TestWaiting:
     AHEAD = replace(WORK, remaining=6 * HOUR, time_left=13 * HOUR)
     BEHIND = replace(WORK, remaining=6 * HOUR, time_left=6.8 * HOUR, allowed=11.5 * HOUR)
 
-    def test_a_job_that_is_ahead_waits(self) -> None:
+    def test_while_more_time_is_to_spare_than_has_to_be(self) -> None:
         answer = POLICY.answer(replace(SHORT, lasted=3600.0, work=self.AHEAD, market=self.EARNED))
         assert (answer.on_demand, answer.spot) == (0, None)
-        assert answer.holds_seconds <= 1 * HOUR, "an hour from now it will be behind"
+        assert answer.holds_seconds == pytest.approx((13 - 6 - 0.9 * 6) * HOUR - 720.0), "then on-demand has to start"
 
-    def test_one_that_is_behind_buys_what_is_missing(self) -> None:
+    def test_what_is_missing_is_bought_after_that(self) -> None:
         gone = replace(SHORT, missing=3, serving=1, lasted=3600.0, work=self.BEHIND, market=self.EARNED)
         assert POLICY.answer(gone).on_demand == 3
 
-    def test_but_not_sooner_than_on_demand_would_start(self) -> None:
-        short = replace(SHORT, lasted=60.0, work=self.BEHIND, market=replace(self.EARNED, spells=(9 * HOUR,) * 9))
+    def test_but_not_sooner_than_it_would_start(self) -> None:
+        long = replace(self.EARNED, spells=(99 * HOUR,) * 9)
+        short = replace(SHORT, lasted=60.0, work=self.BEHIND, market=long)
         assert POLICY.answer(short).on_demand == 0
-        assert 0 < POLICY.answer(short).holds_seconds <= 660.0
+        assert POLICY.answer(short).holds_seconds == pytest.approx(660.0)
         assert POLICY.answer(replace(short, lasted=720.0)).on_demand == 4
 
-    def test_nor_while_there_is_time_for_every_switch_that_may_come(self) -> None:
-        rich = replace(self.BEHIND, time_left=11 * HOUR, allowed=20 * HOUR)
-        assert POLICY.answer(replace(SHORT, lasted=3600.0, work=rich, market=self.EARNED)).on_demand == 0
+    def test_unless_there_is_no_time_to_wait_so_long_at_every_spell(self) -> None:
+        often = replace(SHORT, lasted=60.0, work=self.BEHIND, market=replace(self.EARNED, spells=(600.0,) * 32))
+        assert POLICY.answer(often).on_demand == 4
 
     def test_nor_where_the_way_back_could_not_be_paid(self) -> None:
         late = replace(SHORT, lasted=3600.0, work=replace(WORK, time_left=11 * HOUR))
-        assert POLICY.answer(late).on_demand == 0
+        assert replace(POLICY, excess=2.4).answer(late).on_demand == 0
         assert replace(POLICY, excess=10.0).answer(late).on_demand == 4
+
+    def test_the_less_excess_is_left_the_later(self) -> None:
+        even = replace(SHORT, lasted=3600.0, work=replace(WORK, time_left=17 * HOUR))
+        bought = [replace(POLICY, excess=excess).answer(even).on_demand for excess in (4.0, 6.0, 8.0)]
+        assert bought == [0, 0, 4]
+        urgent = replace(even, work=replace(WORK, time_left=12 * HOUR))
+        assert replace(POLICY, excess=6.0).answer(urgent).on_demand == 4
 
     def test_what_was_bought_is_kept_until_spot_is_back(self) -> None:
         held = replace(SHORT, held=4, lasted=3600.0, work=self.AHEAD, market=self.EARNED)
         assert (POLICY.answer(held).on_demand, POLICY.answer(held).spot) == (4, None)
         back = replace(held, missing=0, serving=4, lasted=0.0)
         assert POLICY.answer(back).on_demand == 0
+
+    @pytest.mark.parametrize(
+        ("allowed", "speeds", "bought"),
+        [
+            (11.5, (0, 0.25, 0.5, 0.75, 1), 3),  # all but one of the missing would be too slow
+            (13.0, (0, 0.25, 0.5, 0.75, 1), 3),
+            (15.0, (0, 0.25, 0.5, 0.75, 1), 2),  # 0.9 times half of the work's time is to spare: 0.69 is fast enough
+            (15.0, (0, 0.1, 0.7, 0.9, 1), 1),
+            (15.0, (0, 0, 0, 0, 1), 3),
+            (15.0, (), 3),
+        ],
+    )
+    def test_an_elastic_job_buys_as_many_as_keep_its_pace(
+        self, allowed: float, speeds: tuple[float, ...], bought: int
+    ) -> None:
+        work = replace(self.BEHIND, allowed=allowed * HOUR, speeds=speeds)
+        assert POLICY.answer(replace(SHORT, missing=3, serving=1, lasted=3600.0, work=work)).on_demand == bought
+        held = replace(SHORT, missing=3, held=bought, serving=1, lasted=3600.0, work=work)
+        assert POLICY.answer(held).on_demand == bought, "and holds them"
 
 
 class TestSwitching:
@@ -145,18 +173,30 @@ class TestSwitching:
     HELD = replace(SHORT, held=4, work=TestWaiting.AHEAD, market=TestWaiting.EARNED)
 
     def test_spells_that_have_been_short_here_are_not_worth_it(self) -> None:
-        unknown = replace(TestWaiting.EARNED, spot_price=2.0)
-        assert POLICY.answer(replace(self.HELD, market=unknown)).spot is None
-        answer = POLICY.answer(replace(self.HELD, market=replace(unknown, spells=(300.0,) * 32)))
+        dear = replace(TestWaiting.EARNED, spot_price=2.0)
+        assert POLICY.answer(replace(self.HELD, market=dear)).spot is None
+        answer = POLICY.answer(replace(self.HELD, market=replace(dear, spells=(600.0,) * 32)))
         assert (answer.on_demand, answer.spot) == (4, 0)
 
-    def test_where_they_are_short_the_job_gets_ahead_of_an_even_pace_first(self) -> None:
-        short = replace(TestWaiting.EARNED, spells=(600.0,) * 32)
-        even = replace(TestWaiting.AHEAD, time_left=12 * HOUR + 600.0)
+    def test_unless_nodes_are_replaced_at_once(self) -> None:
+        short = replace(TestWaiting.EARNED, spot_price=2.2, spells=(1800.0,) * 32, gaps=(7200.0,) * 32)
+        assert POLICY.answer(replace(self.HELD, market=short)).spot == 0
+        assert POLICY.answer(replace(self.HELD, market=replace(short, gaps=(0.0,) * 28 + (7200.0,) * 4))).spot is None
+
+    def test_the_shorter_they_are_the_more_has_to_be_to_spare(self) -> None:
+        short = replace(TestWaiting.EARNED, spells=(1440.0,) * 392)  # 2,400 seconds with what was taken for true
+        even = replace(TestWaiting.AHEAD, time_left=(6 + 5.4) * HOUR + 600.0)
         assert POLICY.answer(replace(self.HELD, work=even)).spot is None
         answer = POLICY.answer(replace(self.HELD, work=even, market=short))
-        assert (answer.spot, answer.holds_seconds) == (0, 2 * 720.0 - 600.0)
-        assert POLICY.answer(replace(self.HELD, market=short)).spot is None, "an hour ahead"
+        spell = POLICY.tuning.spell_of(short)
+        assert (answer.on_demand, answer.spot) == (4, 0)
+        assert answer.holds_seconds == pytest.approx((4 * 720.0**2 / spell - 600.0) / 0.9), "it gains as it works"
+        assert POLICY.answer(replace(self.HELD, market=short)).spot is None, "with an hour and a half"
+
+    def test_nor_is_a_start_that_the_excess_does_not_pay_for(self) -> None:
+        poor = replace(TestWaiting.EARNED, spent=50.0)
+        assert replace(POLICY, excess=2.4).answer(replace(self.HELD, market=poor)).spot == 0
+        assert replace(POLICY, excess=9.0).answer(replace(self.HELD, market=poor)).spot is None
 
     def test_nor_is_a_price_close_to_that_of_on_demand(self) -> None:
         market = replace(TestWaiting.EARNED, spot_price=2.8)
@@ -171,6 +211,15 @@ class TestSwitching:
         assert POLICY.answer(dear).spot == 0
 
 
+def test_as_long_as_both_kinds_are_held_both_are_reckoned_with() -> None:
+    runs = replace(SHORT, missing=0, serving=4)
+    spot = POLICY.slack(runs, WORK, MARKET).money
+    both = POLICY.slack(replace(runs, held=4), WORK, MARKET).money
+    assert spot - both == pytest.approx(12.0 / HOUR * (60.0 + 60.0)), "until the next look, and until they are gone"
+    alone = POLICY.slack(replace(SHORT, held=4), WORK, MARKET).money
+    assert spot - alone == pytest.approx(12.0 / HOUR * 60.0)
+
+
 def test_a_checkpoint_is_asked_for_before_an_invariant_breaks() -> None:
     runs = replace(SHORT, missing=0, serving=4, market=replace(MARKET, spent=8.0))
     safe = replace(WORK, remaining=7 * HOUR, unsaved=1200.0)
@@ -180,13 +229,8 @@ def test_a_checkpoint_is_asked_for_before_an_invariant_breaks() -> None:
     assert not POLICY.answer(replace(runs, work=replace(near, unsaved=30.0))).checkpoint, "nothing to renew"
 
 
-@pytest.mark.parametrize(("spot_price", "unsaved", "fits"), [(1.0, 0.0, True), (1.0, 3600.0, False), (2.6, 0.0, False)])
-def test_whether_a_first_excursion_fits(spot_price: float, unsaved: float, fits: bool) -> None:
-    assert POLICY.first_excursion(spot_price, 3.0, 4, unsaved) is fits
-
-
-def test_where_none_fits_the_first_ends_before_the_job_has_restarted() -> None:
-    world = World(policy=POLICY, work=5 * HOUR, deadline=20 * HOUR, spot_price=2.6, room=1)
+def test_where_the_excess_does_not_pay_for_a_try_it_ends_before_the_job_has_restarted() -> None:
+    world = World(policy=POLICY, work=5 * HOUR, deadline=20 * HOUR, spot_price=2.7, room=1)
     world.look(720.0)
     while not world.final:
         world.pass_time(60.0)

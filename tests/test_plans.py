@@ -250,8 +250,19 @@ class TestAnswers:
         assert not decision.sizes
         assert (plan_of(decision).buys, plan_of(decision).problem) == (False, "")
 
-    def test_between_ticks_the_last_answer_stands(self) -> None:
+    def test_it_is_asked_when_spot_falls_below_strength(self) -> None:
         waits = tick(STEADY).ledger
+        told = replace(FULL, progress=progress(at=LATER))
+        assert not decide(WANTED, told, waits, [notice(1)], LATER).sizes
+        behind = replace(told, progress=progress(at=LATER, step=0, published_step=0))
+        late = decide(
+            replace(WANTED, deadline=replace(TERMS, hours=12.0, excess=20.0)), behind, waits, [notice(1)], LATER
+        )
+        assert late.sizes == {BACKUP: 1}
+        assert plan_of(late).at == LATER
+
+    def test_until_the_next_tick_its_last_answer_stands(self) -> None:
+        waits = replace(tick(STEADY).ledger, shortfall_since=T0)
         assert not decide(WANTED, FULL, waits, [notice(1)], LATER).sizes
         assert waits.account is not None
         assert waits.account.plan is not None
@@ -261,7 +272,8 @@ class TestAnswers:
     def test_a_part_of_what_is_missing_is_bought_and_stays_bought(self) -> None:
         """As an elastic job may want it: two of four, whoever else goes until the next tick."""
         asks_for = PlanRecord(at=T0, buys=False, on_demand=2)
-        some = replace(tick(STEADY).ledger, account=Account(since=T0 - HOUR, plan=asks_for))
+        account = Account(since=T0 - HOUR, plan=asks_for)
+        some = replace(tick(STEADY).ledger, account=account, shortfall_since=T0)
         lost = [notice(number) for number in (1, 2, 3)]
         assert decide(WANTED, FULL, some, lost[:1], LATER).sizes == {BACKUP: 1}
         two = decide(WANTED, FULL, some, lost, LATER)

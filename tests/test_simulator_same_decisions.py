@@ -83,17 +83,23 @@ def test_patient_waits_and_then_buys():
     assert changes(looks, "on demand") == [(0, 0), (2280, 1), (4200, 0)]
 
 
-def test_the_deadline_policy_waits_and_ends_on_on_demand():
+def test_the_deadline_policy_waits_buys_and_asks_for_spot_again_once_it_is_ahead():
+    """Lost at 1,200 with 2,460 seconds to do, of which nine tenths have to be to spare, and a start: until 2,466."""
     policy = Deadline(restart=60.0, release=0.0, excess=50.0)
     looks = compare(policy, market([1] * 4 + [0] * 20), TWO_HOURS)
-    assert [held for _, held in changes(looks, "on demand")] == [0, 1]
-    assert looks[-1]["spot"] == 0
+    bought = [(0, 0, 1, False), (2520, 1, 0, False), (2700, 1, 1, False)]
+    assert changes(looks, "on demand", "spot", "final")[:3] == bought
+
+
+def test_the_deadline_policy_ends_on_on_demand_when_no_money_is_left():
+    looks = compare(Deadline(restart=60.0, release=0.0, excess=0.02), market([1] * 4 + [0] * 20), TWO_HOURS)
+    assert changes(looks, "on demand", "spot", "final") == [(0, 0, 1, False), (60, 1, 0, True)]
 
 
 def test_a_gang_with_a_base_buys_once_it_is_behind_and_goes_back_to_spot():
     job = replace(TWO_HOURS, nodes=3, base=1)
     looks = compare(Deadline(restart=600.0, release=0.0, excess=50.0), market([0] * 6 + [2] * 18), job)
-    assert [held for _, held in changes(looks, "on demand")] == [1, 3, 1]
+    assert changes(looks, "on demand", "final") == [(0, 1, False), (600, 3, False), (1800, 1, False)]
 
 
 def test_spot_that_becomes_dearer_than_on_demand_is_given_up_when_the_money_runs_out():

@@ -33,8 +33,9 @@ class FleetDeadlineArgs(TypedDict):
     """What a spot node costs an hour, where that is constant. Default: the cloud is asked every five minutes; Google
     Cloud does not tell, so that there it has to be given for the cost to be kept."""
     excess: NotRequired[float]
-    """What the job may cost beyond on-demand, for tries on spot that come to nothing. Default: one restart of all nodes
-    on on-demand; the more, the more often spot is tried."""
+    """What the job may cost beyond on-demand, for tries on spot that come to nothing. Default: 2.5 % of what
+    on-demand costs, at least one restart of all nodes. The more, the more often spot is tried; with one restart only,
+    a job whose first tries fail has to end on on-demand."""
     restart_minutes: NotRequired[float]
     """The longest from the decision for other nodes until the job works on them: launch, boot, load the checkpoint,
     compile. Default 12; where a longer one is seen, that is reckoned with."""

@@ -16,7 +16,8 @@ That holds as long as on-demand starts within d at a constant price, the spot pr
 not underestimated, and billing is by the second. An answer names the assumption that has failed.
 
 Within the invariants (:meth:`Deadline._missing`, :meth:`Deadline._on_demand`): time to spare is worth what it lets the
-job do on spot, so on-demand is bought once the job falls behind an even pace, and not given up for nothing.
+job do on spot, so it is used up no faster than the work is done. A job that would fall behind that pace buys on-demand,
+and leaves it again for spot that can be expected to pay for the way there and back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 
 from spotkeeper_ledger.facts import Fact
 from spotkeeper_responder.fallback import FOREVER, Answer, Market, Mirror, Situation, Work
+from spotkeeper_responder.tuning import USUAL, Tuning
 
 HOUR = 3600.0
 PRICE_KNOWN_SECONDS = 3600.0
@@ -33,26 +35,9 @@ NO_PROGRESS = "the job tells no progress, so nobody knows what is left to do: ev
 NO_PRICE = "the spot price is not known, so nobody can say what spot costs: only the time is kept"
 TOO_LATE = "the deadline cannot be met, even on on-demand from now on"
 TOO_DEAR = "the job will cost more than on-demand and the excess"
-GAIN = 1.0
-"""How many times the cost of a switch it has to be expected to gain."""
-SHORT, AHEAD = 6.0, 2.0
-"""Where spells last less than so many restarts, on-demand is kept until the job is so many restarts ahead of an even
-pace: each switch is a restart, and so many spells would each cost two."""
-RICH = 2.0
-"""How many times the time for a switch to spot and back at every spell has to be there to wait for spot even behind an
-even pace."""
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Prior(Fact):
-    """What is taken for true of a market of which nothing has been seen; seconds."""
-
-    spell: float = 2.6 * HOUR
-    """How long spot lasts, mean."""
-    gap: float = 1.9 * HOUR
-    """How long it is missing, mean."""
-    weight: float = 8.0
-    """How many spells and gaps this counts for."""
+SHARE = 0.025
+"""What the job may cost beyond on-demand unless somebody says so, as a part of that; a restart, where that is more. One
+restart pays neither for the way to spot of a job that had to begin on on-demand, nor for a few tries that fail."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -83,10 +68,10 @@ class Deadline(Fact):
     release: float | None = None
     """r: seconds for which nodes that are let go are still paid, at most; ``None``: as long as a restart."""
     excess: float | None = None
-    """E: what the job may cost beyond on-demand; ``None``: one restart of the gang on on-demand."""
+    """E: what the job may cost beyond on-demand; ``None``: :data:`SHARE` of that, and at least one restart."""
     money: bool = True
     """Whether the money invariant is kept; without it only the time is."""
-    prior: Prior = Prior()
+    tuning: Tuning = USUAL
 
     def answer(self, situation: Situation) -> Answer:
         """Return what to hold, whether to save now, and which assumption has failed."""
@@ -103,17 +88,21 @@ class Deadline(Fact):
         if slack.broken:
             which = "time" if slack.time < 0 else "money"
             return self._for_good(situation, work, market, cost, f"no {which} is left for spot")
-        if situation.missing:
-            answer = self._missing(situation, work, market, slack, cost)
-        elif situation.held:
-            answer = self._on_demand(situation, work, market, cost)
-        else:
+        enough = self.tuning.enough(situation, work)
+        if not situation.missing and not situation.held:
             answer = Answer(on_demand=0, reason="the job runs on spot")
+        elif situation.held < enough:
+            answer = self._missing(enough, situation, work, market, slack, cost)
+        else:
+            hold = min(situation.held, situation.missing)
+            answer = self._on_demand(hold, situation, work, market, slack, cost)
+        checkpoint = self._renew(situation, work, slack, cost)
+        same = answer.on_demand == situation.held and not checkpoint  # with other nodes everything is to be looked at
         return _with(
             answer,
-            checkpoint=self._renew(situation, work, slack, cost),
+            checkpoint=checkpoint,
             problem=NO_PRICE if cost.spot is None else "",
-            holds_seconds=min(answer.holds_seconds, _holds(situation, slack, cost)),
+            holds_seconds=min(answer.holds_seconds, _holds(situation, slack, cost)) if same else 0.0,
         )
 
     def slack(self, situation: Situation, work: Work, market: Market) -> Slack:
@@ -122,32 +111,24 @@ class Deadline(Fact):
         time = work.time_left - (work.remaining + 2 * self.restart + period + work.unsaved)
         if not self.money or cost.spot is None:
             return Slack(time=time, money=FOREVER, period=period)
-        excursion = cost.spot * (period + self._release)
+        excursion = cost.spot * (period + self.released)
         if situation.held:  # spot may come and go meanwhile, and the job work on neither
-            excursion += cost.on_demand * (period + (self._release if situation.serving else 0.0))
+            excursion += cost.on_demand * (period + (self.released if situation.serving else 0.0))
         ending = cost.on_demand * (work.remaining + self.restart)
         money = self._budget(work, cost) - (market.spent + excursion + ending)
         return Slack(time=time, money=money, period=period)
 
-    def first_excursion(self, spot_price: float, on_demand_price: float, gang: int, unsaved: float) -> bool:
-        """Whether the excess pays for a first try on spot that comes to nothing; otherwise there will be none.
-
-        Args:
-            spot_price: of one node and hour.
-            on_demand_price: the same.
-            gang: nodes of the fleet.
-            unsaved: L: the longest that the job goes without a checkpoint, seconds.
-        """
-        excess = on_demand_price * gang * self.restart / HOUR if self.excess is None else self.excess
-        return spot_price * gang * (unsaved + self.restart + self.period + self._release) / HOUR <= excess
-
     @property
-    def _release(self) -> float:
+    def released(self) -> float:
+        """How long nodes that are let go are still paid, at most, seconds: r."""
         return self.restart if self.release is None else min(self.release, self.restart)
 
     def _budget(self, work: Work, cost: _Cost) -> float:
-        excess = cost.on_demand * self.restart if self.excess is None else self.excess
-        return cost.on_demand * (work.whole + self.restart) + excess
+        return cost.on_demand * (work.whole + self.restart) + self.excess_of(cost.on_demand, work.whole)
+
+    def excess_of(self, on_demand: float, whole: float) -> float:
+        """Return E for a gang that costs so much a second on on-demand, and for so many seconds of work."""
+        return on_demand * max(self.restart, SHARE * whole) if self.excess is None else self.excess
 
     def _for_good(self, situation: Situation, work: Work, market: Market, cost: _Cost, reason: str) -> Answer:
         rest, problem = work.remaining + self.restart, ""
@@ -160,70 +141,64 @@ class Deadline(Fact):
             problem = TOO_DEAR
         return Answer(on_demand=situation.wanted, spot=0, final=True, reason=reason, problem=problem)
 
-    def _missing(self, situation: Situation, work: Work, market: Market, slack: Slack, cost: _Cost) -> Answer:
-        """Decide whether to wait for what is missing, or to buy it.
+    def _missing(
+        self, enough: int, situation: Situation, work: Work, market: Market, slack: Slack, cost: _Cost
+    ) -> Answer:
+        """Decide whether to wait for what is missing, or to buy as much of it as is enough.
 
         What was bought is kept until spot is back: to give it up, only to buy it again, costs a restart.
         """
-        if situation.held >= situation.missing:
-            return self._on_demand(situation, work, market, cost)
-        spot = None if self._worth_a_start(market, cost) else 0
-        wait = min(situation.missing, situation.held)
-        way_back = self.restart + slack.period + self._release
-        if slack.money < way_back * (cost.on_demand + (cost.spot or 0.0)):
+        kept, spot = situation.held, None if self._worth_a_start(market, cost) else 0
+        idle = not (situation.serving or situation.held or situation.base)
+        way_back = (self.restart + slack.period + self.released) * (cost.on_demand + (cost.spot or 0.0))
+        rich, left = self.tuning.thrift * self.restart * cost.on_demand, slack.money - way_back
+        if left < 0:
             why = "the excess does not pay for a way back from on-demand"
-            return Answer(on_demand=wait, spot=spot, reason=why, holds_seconds=0.0 if situation.serving else FOREVER)
-        ahead, needed = _ahead(work), self._needed(situation, work, market)
+            return Answer(on_demand=kept, spot=spot, reason=why, holds_seconds=FOREVER if idle else 0.0)
+        part = 1.0 if left >= rich else left / rich
+        ahead = self.tuning.ahead(work, work.remaining, part) - self.restart  # which starting on-demand takes
         if ahead >= 0:
-            return Answer(on_demand=wait, spot=spot, reason="the job is ahead of an even pace", holds_seconds=ahead)
-        spare = slack.time - RICH * needed
-        if spare >= 0:
-            return Answer(on_demand=wait, spot=spot, reason="there is time enough to wait", holds_seconds=spare / 2)
-        left = min(self.restart - situation.lasted, slack.time - needed)
-        if left > 0:
-            return Answer(on_demand=wait, spot=spot, reason="to start on-demand takes longer", holds_seconds=left / 2)
-        return self._on_demand(situation, work, market, cost)  # as it will be once that is held
+            holds = ahead if idle else max(0.0, self.tuning.ahead(work, work.remaining) - self.restart)
+            return Answer(on_demand=kept, spot=spot, reason="there is time enough to wait", holds_seconds=holds)
+        spare = slack.time - self.tuning.patience * self.restart * work.remaining / self.tuning.spell_of(market)
+        holds = min(self.restart - situation.lasted, spare)
+        if holds > 0:
+            return Answer(on_demand=kept, spot=spot, reason="to start on-demand takes longer", holds_seconds=holds)
+        return self._on_demand(enough, situation, work, market, slack, cost)
 
-    def _on_demand(self, situation: Situation, work: Work, market: Market, cost: _Cost) -> Answer:
-        """Decide whether a job that runs on on-demand is to move to spot.
+    def _on_demand(
+        self, hold: int, situation: Situation, work: Work, market: Market, slack: Slack, cost: _Cost
+    ) -> Answer:
+        """Decide whether a job that runs on ``hold`` on-demand nodes is to move to spot.
 
         That is decided when spot is asked for: nodes that come are joined to the job, which costs the restart.
         """
         if situation.serving:
-            why = "the job is behind an even pace" if situation.missing else "spot is back"
-            return Answer(on_demand=situation.missing, reason=why)
-        cheaper = cost.on_demand - (cost.on_demand if cost.spot is None else cost.spot)
-        pays_from = GAIN * self.restart * (cost.on_demand + (cost.spot or 0.0)) / cheaper if cheaper > 0 else FOREVER
-        if min(self._spell(market), work.remaining) < pays_from:
-            return Answer(on_demand=situation.wanted, spot=0, reason="a switch to spot would cost more than it gains")
-        ahead = _ahead(work)
-        if self._spell(market) < SHORT * self.restart and ahead < AHEAD * self.restart:
-            gains = work.allowed / work.whole - 1 if work.whole else 0.0
-            holds = (AHEAD * self.restart - ahead) / gains if gains > 0 else FOREVER
-            why = "spells are short here, and the job is not far enough ahead of an even pace"
-            return Answer(on_demand=situation.wanted, spot=0, reason=why, holds_seconds=holds)
-        why, holds = "on-demand is kept until spot is back", work.remaining - pays_from
-        return Answer(on_demand=situation.missing, reason=why, holds_seconds=holds)
+            why = "the job falls behind its pace" if situation.missing else "spot is back"
+            return Answer(on_demand=hold, reason=why)
+        start = FOREVER if cost.spot is None else cost.spot * (self.restart + slack.period)
+        spell, way_back = self.tuning.spell_of(market), self.restart * cost.on_demand
+        gains = cost.on_demand - (cost.spot or 0.0) * (1 + self.restart / spell)
+        pays_from = way_back / gains if gains > 0 and cost.spot is not None else FOREVER
+        to_do = max(0.0, work.remaining - work.unsaved)  # to leave on-demand loses nothing
+        ahead = self.tuning.ahead(work, to_do) - self.tuning.leave * self.restart * self.restart / spell
+        ahead -= self.restart if situation.held < hold else 0.0  # as it will be once that is held
+        if min(self.tuning.run_of(market, self.restart), to_do) < pays_from:
+            return Answer(on_demand=hold, spot=0, reason="a switch to spot would cost more than it gains")
+        if slack.money < start:
+            return Answer(on_demand=hold, spot=0, reason="the excess does not pay for a start on spot")
+        if ahead < 0:
+            rate = self.tuning.to_spare(work)
+            holds = -ahead / rate if rate > 0 else FOREVER
+            return Answer(on_demand=hold, spot=0, reason="there is no time for a switch to spot", holds_seconds=holds)
+        holds = min(to_do - pays_from, ahead, (slack.money - start) / (cost.on_demand or 1.0))
+        return Answer(on_demand=hold, reason="on-demand is kept until spot is back", holds_seconds=holds)
 
     def _worth_a_start(self, market: Market, cost: _Cost) -> bool:
         """Whether spot is worth the restart that it costs a job that runs on nothing."""
         if cost.spot is None:
             return True
-        return self._spell(market) * (cost.on_demand - cost.spot) >= self.restart * cost.spot
-
-    def _needed(self, situation: Situation, work: Work, market: Market) -> float:
-        """Return the seconds that a switch to spot and back at every spell that is to be expected takes."""
-        cycle = self._spell(market) + self._gap(situation, market)
-        return 2 * self.restart * work.time_left / cycle
-
-    def _spell(self, market: Market) -> float:
-        """How long spot lasts here, seconds: those that last still count for as long as they have."""
-        prior, ends = self.prior, len(market.spells)
-        return (prior.weight * prior.spell + sum(market.spells) + sum(market.ages)) / (prior.weight + ends)
-
-    def _gap(self, situation: Situation, market: Market) -> float:
-        prior, ends = self.prior, len(market.gaps)
-        return (prior.weight * prior.gap + sum(market.gaps) + situation.lasted) / (prior.weight + ends)
+        return self.tuning.spell_of(market) * (cost.on_demand - cost.spot) >= self.restart * cost.spot
 
     def _renew(self, situation: Situation, work: Work, slack: Slack, cost: _Cost) -> bool:
         """Whether a checkpoint is needed before one of the invariants breaks: it takes a restart's time at most."""
@@ -243,24 +218,21 @@ class _Cost(Fact):
 
     spot: float | None
     on_demand: float
+    base: float
+    """Of both."""
 
     @staticmethod
     def of(situation: Situation, market: Market) -> _Cost:
         wanted, base = situation.wanted, situation.base * market.on_demand_price / HOUR
         known = market.spot_price is not None and market.price_age <= PRICE_KNOWN_SECONDS
         spot = wanted * market.spot_price / HOUR + base if known and market.spot_price is not None else None
-        return _Cost(spot, wanted * market.on_demand_price / HOUR + base)
-
-
-def _ahead(work: Work) -> float:
-    """Return by how many seconds the job is ahead of an even pace from its start to the deadline."""
-    return work.time_left - work.remaining / work.whole * work.allowed if work.whole else 0.0
+        return _Cost(spot, wanted * market.on_demand_price / HOUR + base, base)
 
 
 def _burns(situation: Situation, cost: _Cost) -> float:
     """Return what is paid a second, at most."""
-    spot = cost.spot or 0.0 if situation.serving else 0.0
-    return spot + (cost.on_demand if situation.held else 0.0)
+    spot = (cost.spot or cost.base) - cost.base if situation.serving else 0.0
+    return cost.base + spot + (cost.on_demand - cost.base if situation.held else 0.0)
 
 
 def _holds(situation: Situation, slack: Slack, cost: _Cost) -> float:
@@ -276,5 +248,5 @@ def _with(answer: Answer, *, checkpoint: bool, problem: str, holds_seconds: floa
         checkpoint=checkpoint,
         reason=answer.reason,
         problem=problem,
-        holds_seconds=0.0 if checkpoint else holds_seconds,
+        holds_seconds=holds_seconds,
     )

@@ -106,9 +106,9 @@ def look(board: WatchedBoard, cloud: Cloud, known: Remembered, events: Sequence[
         found += reader.notices(view, dict.fromkeys(folders))
         if tick:
             view = replace(view, reports=reader.reports(_awaited(view, ledger)), members=reader.members(view))
-            if ledger.job_ended_at is None:
-                view = replace(view, progress=reader.progress())
-                found += _job_end(view.progress)
+        if ledger.job_ended_at is None and (tick or spec.deadline is not None):
+            view = replace(view, progress=reader.progress())
+            found += _job_end(view.progress) if tick else []
     since = now if ledger.shortfall_since is None else ledger.shortfall_since
     if tick and (cloud.shows_failures or now - since >= LOOK_FOR_FAILURES_AFTER_SECONDS):
         found += cloud.launch_failures(spec, since - spec.launch_grace_seconds)

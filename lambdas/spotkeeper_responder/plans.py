@@ -1,7 +1,7 @@
 """What the policy ``deadline`` is asked, and what becomes of its answer. Pure.
 
-It is asked on ticks only. Between them its last answer stands, so that a notice costs nothing more: what is lost then
-is bought, or waited for, as was decided before, and the policy counts with the time until it is asked again.
+It is asked on ticks, and when spot falls below strength. Between them its last answer stands: whatever else is lost is
+bought, or waited for, as was decided before, and the policy counts with the time until it is asked again.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def planned(
     now: float,
     policy: Deadline | None = None,
 ) -> Planned:
-    """Ask the policy, where it is ``deadline``. For ticks.
+    """Ask the policy, where it is ``deadline``.
 
     Args:
         spec: the fleet's, as its user wants it.

@@ -99,18 +99,27 @@ def hold(
         view: both groups and the agents' reports, as they are now.
         ledger: holds this moment's notices, nodes seen and account.
         now: Unix seconds.
-        tick: whether time is taken: only then the policy ``deadline`` is asked, and anything lowered.
+        tick: whether time is taken: only then anything is lowered. The policy ``deadline`` is asked then, and when spot
+            falls below strength.
         policy: in place of the one that ``spec.deadline`` describes; a job that is over, or that a person has stopped,
             needs no plan of either.
     """
     planned, strength = Planned(ledger), strengths.measure(spec, view, ledger, now)
-    if tick and ledger.job_ended_at is None and ledger.pause is None:
+    if ledger.job_ended_at is None and ledger.pause is None and (tick or _lost(spec, view, ledger, now)):
         planned = plans.planned(spec, view, ledger, strength, now, policy)
     ledger = planned.ledger
     allowed = limits.limited(plans.limited(spec, ledger), ledger, now)
     strength = strength if allowed is spec else strengths.measure(allowed, view, ledger, now)
     ledger = _clocks(view, ledger, strength, now, counts=allowed is spec or allowed == spec, tick=tick)
     return Holding(_sized(allowed, view, ledger, strength, now, tick=tick), allowed, strength, planned)
+
+
+def _lost(spec: FleetSpec, view: FleetView, ledger: FleetLedger, now: float) -> bool:
+    """Whether spot has just fallen below strength, which the policy ``deadline`` need not learn from the next tick."""
+    if spec.deadline is None or ledger.shortfall_since is not None:
+        return False
+    allowed = limits.limited(plans.limited(spec, ledger), ledger, now)
+    return strengths.measure(allowed, view, ledger, now).shortfall > 0
 
 
 def fresh(spec: FleetSpec, revision: int = 0) -> FleetLedger:

@@ -81,7 +81,12 @@ def add_job(parser: argparse.ArgumentParser) -> None:
         help="share of interruptions before which it saves in time (default 0.9; no trace tells, it is an assumption)",
     )
     add("--hysteresis", type=duration, default=300.0, metavar="TIME", help="spot is back before on-demand goes (5m)")
-    add("--excess", type=price, metavar="$", help="what deadline may cost beyond on-demand (default: one restart)")
+    add(
+        "--excess",
+        type=price,
+        metavar="$",
+        help="what deadline may cost beyond on-demand (default: 2.5%% of it)",
+    )
     group = parser.add_argument_group("sampling")
     add = group.add_argument
     add("--starts", type=count, metavar="N", help="how many starts, spread over the market (default 200)")

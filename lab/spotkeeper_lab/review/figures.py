@@ -9,6 +9,7 @@ from typing import Any
 from spotkeeper_lab.review.finding import code
 from spotkeeper_lab.review.fleets import Fleet
 from spotkeeper_lab.review.preview import number
+from spotkeeper_responder import Deadline
 
 HOUR = 3600.0
 
@@ -78,7 +79,7 @@ def _promise(deadline: Mapping[str, Any], nodes: int) -> str:
     restart = (number(deadline.get("restart_seconds")) or 720.0) / HOUR
     alone = price * nodes * (work + restart)
     excess = number(deadline.get("excess"))
-    more = price * nodes * restart if excess is None else excess
+    more = Deadline(restart=restart * HOUR, excess=excess).excess_of(price * nodes / HOUR, work * HOUR)
     text = f"Deadline: {work:g} h of work on {nodes} node{'' if nodes == 1 else 's'}, {by}. "
     return f"{text}On-demand alone costs {alone:,.2f}; the policy promises no more than {alone + more:,.2f}."
 

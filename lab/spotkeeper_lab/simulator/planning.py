@@ -20,6 +20,7 @@ from spotkeeper_lab.simulator.job import HOUR, Job
 from spotkeeper_lab.simulator.market import Counts, Windows
 from spotkeeper_lab.simulator.policies import POLICIES, Settings, policy_of
 from spotkeeper_lab.simulator.runs import Summary, summarize
+from spotkeeper_responder import Deadline
 from spotkeeper_training.interval import BOUNDS, save_interval
 
 TRIED_STARTS = 60
@@ -30,8 +31,8 @@ WORTH = 0.05
 """The least saving that is worth the trouble."""
 PROMISE = 1.1
 """How many times the cost of a policy that promises nothing one may cost that promises something."""
-EXCESSES = (1, 3, 6)
-"""How many restarts of all nodes ``deadline`` may be allowed to cost beyond on-demand, unless somebody has said."""
+EXCESSES = (1.0, 0.4, 2.0)
+"""How many times its default ``deadline`` may be allowed to cost beyond on-demand, unless somebody has said."""
 EVERY = (600.0, 300.0)
 """How often saves are tried, seconds, besides what :func:`~spotkeeper_training.interval.save_interval` says."""
 NEVER_TAKEN_HOURS = 1000.0
@@ -151,10 +152,23 @@ def plan(settings: Settings, windows: Windows, *, seed: int = 0, told: Callable[
         sensitivity=tuple(_sensitivity(settings, few, best, seed)),
         comparison=found,
         spell_hours=_spell(there) / HOUR,
-        excursion=allowed.deadline(money=True).first_excursion(
-            dearest, market.on_demand_price, chosen.job.nodes, settings.period_seconds + chosen.job.save_seconds
-        ),
+        excursion=first_excursion(allowed.deadline(money=True), chosen.job, dearest, market.on_demand_price),
     )
+
+
+def first_excursion(policy: Deadline, job: Job, spot_price: float, on_demand_price: float) -> bool:
+    """Whether the excess pays for a first try on spot that comes to nothing; otherwise there will be none.
+
+    Args:
+        policy: what decides.
+        job: what is run.
+        spot_price: of one node and hour.
+        on_demand_price: the same.
+    """
+    unsaved = policy.period + job.save_seconds  # until a save that is asked for is published
+    lasts = unsaved + policy.restart + policy.period + policy.released
+    excess = policy.excess_of(on_demand_price * job.nodes / HOUR, job.work_seconds / job.usual_speed)
+    return spot_price * job.nodes * lasts / HOUR <= excess
 
 
 def _rank(tried: Tried) -> tuple[bool, bool, int, float]:
@@ -168,8 +182,9 @@ def _excesses(settings: Settings, windows: Windows) -> list[float]:
     """Return what ``deadline`` may be allowed to cost beyond on-demand, dollars."""
     if settings.excess is not None:
         return [settings.excess]
-    restart = windows.market.on_demand_price * settings.job.nodes * settings.restart_seconds / HOUR
-    return [round(number * restart, 2) for number in EXCESSES]
+    gang, job = windows.market.on_demand_price * settings.job.nodes / HOUR, settings.job
+    usual = settings.deadline(money=True).excess_of(gang, job.work_seconds / job.usual_speed)
+    return [round(number * usual, 2) for number in EXCESSES]
 
 
 def _spread(size: int, number: int) -> Counts:

@@ -26,7 +26,7 @@ class Settings:
     period_seconds: float = 60.0
     """Time between two looks of the responder."""
     excess: float | None = None
-    """Dollars that ``deadline`` may cost beyond on-demand; ``None``: one restart of all nodes."""
+    """Dollars that ``deadline`` may cost beyond on-demand; ``None``: 2.5 % of that, at least a restart."""
 
     @property
     def restart_seconds(self) -> float:

@@ -157,9 +157,12 @@ class Responding:
     def _look(self, row: int, seen: Seen, *, changed: bool) -> None:
         fleet, now, lost = self._fleets[row], float(seen.now[row]), int(seen.lost[row])
         held, tick = int(seen.spot_held[row]), not lost or bool(self.due(seen)[row])
-        fleet.told(float(seen.spent[row]), float(seen.price[row]), now, refuses=held < self._spot[row])
+        price = float(seen.price[row]) if tick else None
+        fleet.told(float(seen.spent[row]), price, now, refuses=held < self._spot[row])
         if changed:
             fleet.counted(held, int(seen.spot_ready[row]), lost, now, before=now - self.period)
+        if tick:
+            fleet.accounted(now)
         view = fleet.view(now, self._progress(row, seen, now))
         holding = hold(self.spec, view, fleet.ledger, now, tick=tick, policy=self._policy)
         fleet.settled(holding.ledger)
@@ -193,12 +196,13 @@ class Responding:
         if account is None or terms is None or account.plan is None or account.plan.final:
             return math.inf
         time, money = account.plan.time_slack, account.plan.money_slack
-        hourly = terms.on_demand_price * (ledger.backup_desired or 0)
-        hourly += (account.price.price if account.price else 0.0) * held
-        lasts = math.inf if time is None else time / 2
+        spot = account.price.price if account.price else 0.0
+        hourly = terms.on_demand_price * (ledger.backup_desired or 0) + spot * held
+        lasts = math.inf if time is None else time / 2 - self._margin
         if money is not None and hourly:
-            lasts = min(lasts, 3600 * money / hourly)
-        return max(0.0, lasts - self._margin)
+            most = self._margin * (terms.on_demand_price + max(spot, terms.on_demand_price)) * self.spec.target
+            lasts = min(lasts, (3600 * money - most) / hourly)
+        return max(0.0, lasts)
 
     def _nodes(self, row: int, seen: Seen) -> int:
         """Return how many nodes there are for the job."""
@@ -226,18 +230,19 @@ class _Fleet:
         self._spot: tuple[Instance, ...] = ()
         self._group = NOBODY
         self._ready: Sequence[str] = ()
+        self._gone = False
 
     def settled(self, ledger: FleetLedger) -> None:
         """Remember what was decided."""
         self.ledger = ledger
         self._turns += not ledger.backup_desired
 
-    def told(self, spent: float, price: float, now: float, *, refuses: bool) -> None:
-        """Note what has been paid, and what the cloud has said."""
+    def told(self, spent: float, price: float | None, now: float, *, refuses: bool) -> None:
+        """Note what has been paid, and what the cloud has said; prices are asked for on ticks only."""
         ledger, account = self.ledger, self.ledger.account
         failures = {CAPACITY: FailureRecord(1, now)} if refuses else ledger.failures
         if account is not None:
-            account = but(account, spent=spent, price=PriceRecord(price, now))
+            account = but(account, spent=spent, price=account.price if price is None else PriceRecord(price, now))
         self.ledger = but(ledger, failures=failures, account=account)
 
     def counted(self, held: int, ready: int, lost: int, now: float, *, before: float) -> None:
@@ -256,10 +261,17 @@ class _Fleet:
         if gone:
             present = {instance.node for instance in gone}
             seen |= {n: replace(each, last_at=max(each.first_at, before)) for n, each in seen.items() if n in present}
-            ledger = but(ledger, seen=seen, ticked_at=before, accounted_at=now)
-            ledger = plans.accounted(self._spec, view, ledger, (), now)
+            self._gone, ledger = True, but(ledger, ticked_at=before)
+            if ready >= self._spec.spot_target and ledger.shortfall_since is None:  # replaced at once
+                ledger = replace(plans.gap_over(replace(ledger, shortfall_since=now), now), shortfall_since=None)
         seen = strength.see(self._spec, view, seen, {}, now, tick=True)
         self.ledger = but(ledger, seen=seen)
+
+    def accounted(self, now: float) -> None:
+        """Note how long those that are gone have lasted, as the function does on ticks."""
+        if self._gone:
+            ledger = but(self.ledger, accounted_at=now)  # what has been paid is told
+            self.ledger, self._gone = plans.accounted(self._spec, self.view(now, None), ledger, (), now), False
 
     def saves(self, now: float, *, before: float) -> bool:
         """Ask the job to save, and return whether it is told: not while the word of the last time still stands."""

@@ -34,7 +34,7 @@ class DeadlineSpec(Fact):
     spot_price: Optional[float] = None
     """Of a spot node and hour, where that is constant; ``None``: the cloud is asked."""
     excess: Optional[float] = None
-    """What the job may cost beyond on-demand; ``None``: one restart of all its nodes."""
+    """What the job may cost beyond on-demand; ``None``: a fortieth of that, at least a restart of all nodes."""
     restart_seconds: float = 720.0
     """From the decision for other nodes until the job works on them, at most; longer ones that are seen replace it."""
     release_seconds: float = 720.0
