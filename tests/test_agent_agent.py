@@ -128,6 +128,22 @@ def test_a_drill_acts_the_same_is_marked_and_is_over_at_its_deadline(nodes: Node
     assert again["resume_step"] == report.confirmed_step
 
 
+def test_a_job_saves_each_time_that_it_is_asked_to_and_goes_on(nodes: Nodes) -> None:
+    node = nodes.start("i-1", DIGITS.replace("--save-every 0.3", "--save-every 1000"))
+    wait_until(lambda: nodes.fleet.progress and (nodes.fleet.progress.step or 0) > 5)
+    pid, step = node.job_pid(), 0
+    for times in (1, 2, 3):
+        nodes.fleet.signal("i-1", "rebalance", drill=True)
+        wait_until(lambda times=times: len(node.logged("confirmed")) == times, what=f"save {times}")
+        confirmed = node.logged("confirmed")[-1]["step"]
+        assert confirmed > step
+        step = confirmed
+        wait_until(lambda step=step: nodes.fleet.progress and nodes.fleet.progress.published_step == step)
+        wait_until(lambda step=step: nodes.fleet.progress and (nodes.fleet.progress.step or 0) > step + 20)
+    assert node.job_pid() == pid
+    assert nodes.fleet.notice("i-1") is None, "nobody else has anything to do for it"
+
+
 def test_a_job_that_ignores_every_word_is_stopped_before_the_deadline(nodes: Nodes) -> None:
     node = nodes.start("i-1", STUBBORN)
     pid = wait_until(node.job_pid)

@@ -144,6 +144,43 @@ def test_a_drill_is_over_at_its_deadline_and_the_real_thing_is_not() -> None:
     assert over.hear(real, later(61)).notice is not None, "real word is never taken for an echo"
 
 
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=20))
+def test_each_word_that_asks_for_a_save_causes_one_at_most_and_a_new_one_after_a_save_does(
+    heard: list[tuple[int, bool]],
+) -> None:
+    """Words come lost, repeated and in any order; between them, some saves are confirmed."""
+    book, saved, newest, saves, words = EMPTY, False, -1, 0, set()
+    for turn, (number, confirms) in enumerate(heard):
+        before = book.notice
+        word = Word(REBALANCE, "signal", NOW.wall + 60 * number, drill=True)
+        book = book.hear(word, later(400 + turn), saved=saved)
+        assert book.notice is not None
+        is_new = before is None or book.notice.heard != before.heard
+        assert is_new == (before is None or (saved and number > newest))
+        saves, saved = saves + is_new, confirms or (saved and not is_new)
+        newest = max(newest, number)
+        words.add(number)
+        assert saves <= len(words)
+
+
+def test_what_is_no_wish_for_a_save_is_one_notice_whether_it_was_saved_or_not() -> None:
+    for word in (Word(REBALANCE, "imds", NOW.wall), Word(INTERRUPTION, "imds", NOW.wall, NOW.wall + 60, drill=True)):
+        book = hear(EMPTY, word)
+        assert book.hear(replace(word, at=NOW.wall + 30), later(30), saved=True) is book
+    wish = Word(REBALANCE, "signal", NOW.wall + 30, drill=True)
+    real = hear(EMPTY, Word(REBALANCE, "imds", NOW.wall))
+    assert real.hear(wish, later(30), saved=True) is real
+
+
+def test_a_real_recommendation_after_a_save_that_was_wished_for_is_a_notice_of_its_own() -> None:
+    wished = hear(EMPTY, Word(REBALANCE, "signal", NOW.wall, drill=True))
+    said = Word(REBALANCE, "imds", NOW.wall - 10)
+    real = wished.hear(said, later(30), saved=True)
+    assert real.notice is not None
+    assert (real.notice.heard, real.notice.drill) == (later(30), False)
+    assert real.hear(replace(said, source="signal", at=NOW.wall + 31), later(32), saved=True) is real, "an echo"
+
+
 def test_job_and_responder_are_told_the_same() -> None:
     notice = hear(EMPTY, Word(SCALE_IN, "imds", NOW.wall, NOW.wall + 60, drill=True)).notice
     assert notice is not None

@@ -249,3 +249,19 @@ def test_ranks_on_several_nodes_save_at_the_same_step_whoever_hears_the_notice(t
     later = [run for run in team.runs() if run["event"] == "stopped" and run["generation"] == generation.number]
     assert len({run["step"] for run in later}) == 1
     assert len(later) == 2
+
+
+def test_all_ranks_save_each_time_that_the_first_node_is_asked_to(team: Team) -> None:
+    command = f"TEAM_JOB_SAVE_SECONDS=1000 exec {sys.executable} {Path(__file__).with_name('team_ranks_job.py')}"
+    nodes = started(team, 2, command=command, elastic={"min_nodes": 2})
+    first, generation, step = team.together()[0], team.fleet.generation, 0
+    assert generation is not None
+    for times in (1, 2, 3):
+        team.fleet.signal(first, "rebalance", drill=True)
+        confirmed = wait_until(lambda times=times: (c := nodes[first].logged("confirmed")) and len(c) == times and c)
+        assert confirmed[-1]["step"] > step
+        step = confirmed[-1]["step"]
+        wait_until(lambda step=step: team.fleet.progress and (team.fleet.progress.step or 0) > step + 20)
+    assert team.fleet.progress is not None
+    assert team.fleet.progress.published_step == step
+    assert team.fleet.progress.generation == generation.number, "nobody has stopped for it"

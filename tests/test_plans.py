@@ -345,7 +345,9 @@ class TestAnswers:
         assert (signal.node, signal.kind, signal.drill) == (node(1), REBALANCE, True)
         assert not decision.sizes, "nobody goes for it"
         done = settle(decision.ledger, {signal.node: signal.notice_id}, [], T0 + 10 * HOUR)
-        assert not decide(wanted, looked, done, [Tick()], T0 + 10 * HOUR + 60).signals, "once"
+        assert not decide(wanted, looked, done, [Tick()], T0 + 10 * HOUR + 59).signals, "once within the save gap"
+        again = decide(wanted, looked, done, [Tick()], T0 + 10 * HOUR + 60)
+        assert [word.at for word in again.signals] == [T0 + 10 * HOUR + 60], "nothing has been published since"
 
     def test_a_fleet_that_is_stopped_plans_nothing(self) -> None:
         known = replace(STEADY, job_ended_at=T0 - 10, job_state="finished")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from responder_support import T0, instances, ledger, node, notice, record, seen, spec, view
 from spotkeeper_ledger import DRAIN, INTERRUPTION, REBALANCE, SCALE_IN, FleetSpec, NoticeRecord
-from spotkeeper_responder import BACKUP, SPOT, Decision, FleetView, JobEnded, NodeGone, State, Tick, decide
+from spotkeeper_responder import BACKUP, SPOT, Decision, FleetView, JobEnded, NodeGone, State, Tick, decide, settle
 from spotkeeper_responder.model import Event
 from spotkeeper_responder.notices import RESEND_SECONDS, TOMBSTONE_SECONDS
 
@@ -194,6 +196,46 @@ class TestDrill:
     def test_a_drill_says_nothing_about_a_node_that_really_goes(self) -> None:
         known = record(1, DRAIN)
         assert only(hear(notice(1, drill=True, deadline=T0 + 1), known={1: known})) == known
+
+
+class TestSaves:
+    """A recommendation that is an exercise asks the job to save and go on, each time that it is said anew."""
+
+    GAP = spec().save_gap_seconds
+
+    @given(st.data())
+    def test_each_wish_a_save_gap_after_the_last_is_signalled_once_whatever_echoes(self, data: st.DataObject) -> None:
+        known: dict[int, NoticeRecord] = {}
+        now, wishes, signalled = T0, [], []
+        for _ in range(data.draw(st.integers(1, 12))):
+            now += data.draw(st.floats(0.1, 2000.0))
+            is_echo = bool(wishes) and data.draw(st.booleans())
+            said = now
+            if is_echo:
+                said = min(now, data.draw(st.sampled_from(wishes)) + data.draw(st.floats(0.0, self.GAP - 0.1)))
+            is_new = not is_echo and (not signalled or now >= signalled[-1] + self.GAP)
+            decision = hear(notice(1, REBALANCE, said, drill=True), known=known, now=now)
+            assert [signal.at for signal in decision.signals] == ([now] if is_new else [])
+            assert not decision.sizes
+            wishes += [] if is_echo else [now]
+            signalled += [now] if is_new else []
+            sent = {signal.node: signal.notice_id for signal in decision.signals}
+            known = {1: only(replace(decision, ledger=settle(decision.ledger, sent, [], now)))}
+
+    def test_a_wish_whose_signal_was_not_sent_is_sent_with_the_next(self) -> None:
+        lost = {1: record(1, REBALANCE, T0, deadline=None, stage="sending", signalled_at=None, drill=True)}
+        (signal,) = hear(notice(1, REBALANCE, T0 + 60, drill=True), known=lost, now=T0 + 60).signals
+        assert signal.at == T0 + 60
+
+    def test_a_real_recommendation_is_as_real_after_a_wish_and_is_not_said_twice_by_one(self) -> None:
+        wished = {1: record(1, REBALANCE, T0, deadline=None, drill=True)}
+        assert not only(hear(notice(1, REBALANCE, T0 + 5), known=wished, now=T0 + 6)).drill
+        real = record(1, REBALANCE, T0, deadline=None)
+        assert only(hear(notice(1, REBALANCE, T0 + 90, drill=True), known={1: real}, now=T0 + 90)) == real
+
+    def test_a_wish_says_nothing_about_a_node_that_goes(self) -> None:
+        known = record(1, DRAIN)
+        assert only(hear(notice(1, REBALANCE, T0 + 90, drill=True), known={1: known}, now=T0 + 90)) == known
 
 
 class TestSending:

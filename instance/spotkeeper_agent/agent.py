@@ -186,12 +186,14 @@ class Agent:
     def _hear(self, word: Word, now: Moment) -> None:
         self._in_hook = self._in_hook or word.in_hook
         told, before = self._notice, self._book.notice
-        self._book = self._book.hear(word, now)
+        self._book = self._book.hear(word, now, saved=self._confirmed is not None and told is before)
         notice = self._book.notice
         if notice is None or notice is before:
             return
         log("notice", kind=notice.kind, source=word.source, deadline=_wall(notice.deadline), drill=notice.drill or None)
-        if word.source != "shutdown":  # an agent that is restarted is no node that goes: nothing is to be bought for it
+        # An agent that is restarted is no node that goes: nothing is to be bought for it. Nor is anything for a save,
+        # and who has asked for it would take the echo for another wish.
+        if word.source != "shutdown" and not notice.asks_for_a_save:
             self._reporter.notice(notice)
         self._announce(told)
 
@@ -209,12 +211,12 @@ class Agent:
             return
         if notice is None:
             run_dir.remove(self._folder, LocalNotice)
-        if notice is None or told is None or told.notice_id != notice.notice_id:
+        if notice is None or not _is_same(told, notice):
             self._confirmed, self._cut_short = None, False
             run_dir.remove(self._folder, Confirmation)
         if notice is not None:
             run_dir.write(self._folder, notice.as_file(self._node.boot_id))
-            if told is None or told.notice_id != notice.notice_id:
+            if not _is_same(told, notice):
                 self._runner.tell(notice)
 
     def _confirm(self, notice: Notice, now: Moment) -> None:
@@ -296,6 +298,11 @@ class Agent:
         # The end is told only once the generation says so.
         if self._progress is not None and self._is_first and self._holds != self._over:
             self._reporter.progress(self._progress, self._runner.account)
+
+
+def _is_same(told: Optional[Notice], notice: Notice) -> bool:
+    """Whether the job has been told of the notice before: of each save that is asked for it is told anew."""
+    return told is not None and (told.notice_id, told.heard) == (notice.notice_id, notice.heard)
 
 
 def _wall(moment: Optional[Moment]) -> Optional[float]:

@@ -94,7 +94,8 @@ class MemberAgent(Agent):
             return
         deadline = None if notice.seconds_left is None else now.wall + notice.seconds_left
         told, before = self._notice, self._others
-        self._others = before.hear(Word(notice.kind, notice.source, now.wall, deadline, notice.drill), now)
+        word = Word(notice.kind, notice.source, now.wall, deadline, notice.drill)
+        self._others = before.hear(word, now, saved=True)  # who tells of another save has confirmed the one before it
         if self._others is not before:
             log("peer-notice", of=event.node, kind=notice.kind, source=notice.source, deadline=deadline)
             self._announce(told)
@@ -205,8 +206,9 @@ def place(generation: Generation, node: str) -> Mapping[str, str]:
 
 def _to_peers(notice: Notice) -> PeerNotice:
     deadline = f"{notice.deadline.wall:.1f}" if notice.deadline else ""
+    which = f"save {notice.heard.boot}" if notice.asks_for_a_save else notice.drill
     return PeerNotice(
-        key=f"{notice.notice_id}:{notice.kind}:{deadline}:{notice.drill}",
+        key=f"{notice.notice_id}:{notice.kind}:{deadline}:{which}",
         kind=notice.kind,
         at=notice.heard.wall,
         drill=notice.drill,

@@ -58,6 +58,7 @@ class Notice:
     source: str
     """Who said so first."""
     at: float
+    """When it was said; of several words that ask for a save, the latest."""
     heard: Moment
     deadline: Optional[Moment] = None
     """Set for everything but a rebalance recommendation."""
@@ -68,6 +69,11 @@ class Notice:
     def leaving(self) -> bool:
         """Whether the node will go."""
         return self.kind != REBALANCE
+
+    @property
+    def asks_for_a_save(self) -> bool:
+        """Whether that is all it does: an exercise of a recommendation, which is said anew for each save."""
+        return self.drill and not self.leaving
 
     def stop_times(self) -> Tuple[float, float]:
         """Return when, in boot time, a job that has not stopped by itself is told to, and when it is made to.
@@ -119,8 +125,12 @@ class Book:
     forgotten: Mapping[str, float] = field(default_factory=dict)
     """When a notice was forgotten, by its id: words from before that moment are echoes of it."""
 
-    def hear(self, word: Word, now: Moment) -> Book:
-        """Return the book after ``word``; the very same one where it adds nothing."""
+    def hear(self, word: Word, now: Moment, *, saved: bool = False) -> Book:
+        """Return the book after ``word``; the very same one where it adds nothing.
+
+        ``saved`` says that a checkpoint has been confirmed for the notice that stands. If all that it asked for is a
+        save, it is over by that, and only words that are not newer are echoes of it.
+        """
         heard = self._read(word, now)
         if heard is None:
             return self
@@ -129,6 +139,8 @@ class Book:
             return replace(self, notice=heard)
         if held.leaving and not heard.leaving:
             return self
+        if saved and held.asks_for_a_save and (heard.at > held.at or not heard.drill):
+            return replace(self, notice=heard)
         merged = _merge(held, heard)
         return self if merged == held else replace(self, notice=merged)
 
@@ -167,6 +179,8 @@ def _merge(held: Notice, heard: Notice) -> Notice:
     """Two words of one notice: the graver kind, the closer deadline, and a drill only if both are."""
     kind = max(held.kind, heard.kind, key=GRAVITY.__getitem__)
     merged = replace(held, kind=kind, drill=held.drill and heard.drill)
+    if merged.asks_for_a_save:
+        merged = replace(merged, at=max(held.at, heard.at))
     if held.deadline is None or heard.deadline is None or heard.deadline.wall >= held.deadline.wall:
         return merged
     # The wall clock may have been set since: what the job has been told about its time left may not grow by that.

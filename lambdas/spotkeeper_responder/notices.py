@@ -115,7 +115,7 @@ def _due(before: NoticeRecord | None, record: NoticeRecord, now: float) -> bool:
     if (
         before is None
         or before.stage != SENDING
-        or (before.notice_id, before.drill) != (record.notice_id, record.drill)
+        or (before.notice_id, before.drill, before.heard_at) != (record.notice_id, record.drill, record.heard_at)
     ):
         return True
     return now - record.heard_at >= RESEND_SECONDS
@@ -125,7 +125,7 @@ def _merge(
     spec: FleetSpec, record: NoticeRecord | None, word: NoticeHeard, group: str, now: float, *, job_over: bool
 ) -> NoticeRecord:
     word = replace(word, event_at=min(word.event_at, now))
-    if record is None or _supersedes(word, record):
+    if record is None or _supersedes(spec, word, record):
         return _new(spec, word, group, now, job_over=job_over)
     if notice_id(word.node, word.kind) != record.notice_id:
         return record  # a recommendation to rebalance says nothing new about a node that goes
@@ -142,12 +142,14 @@ def _merge(
     )
 
 
-def _supersedes(word: NoticeHeard, record: NoticeRecord) -> bool:
+def _supersedes(spec: FleetSpec, word: NoticeHeard, record: NoticeRecord) -> bool:
     """Whether the word is of another notice than the record's, and of more weight."""
     if leaving(record):
         return False  # it goes; all further words are about that
     if word.kind != REBALANCE and not word.drill:
         return True
+    if word.drill and record.drill and word.kind == record.kind == REBALANCE:  # asked to save once more
+        return word.event_at >= record.heard_at + spec.save_gap_seconds
     if over(record):
         return word.event_at > (record.ended_at or 0)  # said after that one was over: not an echo of it
     return word.kind != REBALANCE and record.kind == REBALANCE

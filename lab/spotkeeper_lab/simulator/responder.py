@@ -171,7 +171,7 @@ class Responding:
         answer = holding.planned.answer
         if answer is not None:
             self._minds[row] = not answer.final
-            self._saves[row] = answer.checkpoint and fleet.saves(now, before=now - self.period)
+            self._saves[row] = answer.checkpoint and fleet.saves(now)
         self.until[row] = self._until(holding, now, held, self._nodes(row, seen)) if tick else now + self.period
 
     def _until(self, holding: Holding, now: float, held: int, nodes: int) -> float:
@@ -273,11 +273,11 @@ class _Fleet:
             ledger = but(self.ledger, accounted_at=now)  # what has been paid is told
             self.ledger, self._gone = plans.accounted(self._spec, self.view(now, None), ledger, (), now), False
 
-    def saves(self, now: float, *, before: float) -> bool:
-        """Ask the job to save, and return whether it is told: not while the word of the last time still stands."""
+    def saves(self, now: float) -> bool:
+        """Ask the job to save, and return whether it is told: not within the save gap of the last time."""
         teller = self._ready[0] if self._ready else f"on-demand-{self._turns}"
         view = FleetView(GroupView("spot", 1, 1, (Instance(teller, State.IN_SERVICE),)), NOBODY)
-        known = notices.hear(self._spec, view, self.ledger.notices, (), before, job_over=False)
+        known = self.ledger.notices
         told = notices.hear(self._spec, view, known, [plans.save_now(teller, now)], now, job_over=False)
         signals = {signal.node: signal.notice_id for signal in notices.due(known, told, now)}
         self.ledger = settle(replace(self.ledger, notices=told), signals, (), now)
