@@ -45,10 +45,13 @@ class Request:
 
 
 def policies(declared: Declared) -> Iterator[tuple[str, Policy]]:
-    """Return every policy that the program declares, with the resource that it belongs to."""
+    """Return every policy that the program declares, with the resource that it belongs to.
+
+    A fleet's own input of that name says what is done when spot is missing.
+    """
     for seen in declared.notes.seen:
         for name in ("policy", "assumeRolePolicy"):
-            if isinstance(seen.inputs.get(name), str):
+            if seen.kind != "AwsTrainingFleet" and isinstance(seen.inputs.get(name), str):
                 yield seen.label, json.loads(seen.inputs[name])
 
 
