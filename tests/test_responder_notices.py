@@ -206,18 +206,17 @@ class TestSaves:
     @given(st.data())
     def test_each_wish_a_save_gap_after_the_last_is_signalled_once_whatever_echoes(self, data: st.DataObject) -> None:
         known: dict[int, NoticeRecord] = {}
-        now, wishes, signalled = T0, [], []
+        now, signalled = T0, []
         for _ in range(data.draw(st.integers(1, 12))):
             now += data.draw(st.floats(0.1, 2000.0))
-            is_echo = bool(wishes) and data.draw(st.booleans())
+            is_echo = bool(signalled) and data.draw(st.booleans())
             said = now
             if is_echo:
-                said = min(now, data.draw(st.sampled_from(wishes)) + data.draw(st.floats(0.0, self.GAP - 0.1)))
+                said = min(now, data.draw(st.sampled_from(signalled)) + data.draw(st.floats(0.0, self.GAP - 0.1)))
             is_new = not is_echo and (not signalled or now >= signalled[-1] + self.GAP)
             decision = hear(notice(1, REBALANCE, said, drill=True), known=known, now=now)
             assert [signal.at for signal in decision.signals] == ([now] if is_new else [])
             assert not decision.sizes
-            wishes += [] if is_echo else [now]
             signalled += [now] if is_new else []
             sent = {signal.node: signal.notice_id for signal in decision.signals}
             known = {1: only(replace(decision, ledger=settle(decision.ledger, sent, [], now)))}
