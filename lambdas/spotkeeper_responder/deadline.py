@@ -219,7 +219,7 @@ class _Cost(Fact):
     spot: float | None
     on_demand: float
     base: float
-    """Of both."""
+    """What of both is the base's."""
 
     @staticmethod
     def of(situation: Situation, market: Market) -> _Cost:
